@@ -1,0 +1,1 @@
+"""Unified Multi-identity Optimization: rewards, ReReFL, metrics and their pipeline steps."""

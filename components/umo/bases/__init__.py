@@ -1,0 +1,1 @@
+"""Customization models that ReReFL tunes."""

@@ -1,0 +1,92 @@
+"""What ReReFL, evaluation, export and serving ask of a customization model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning:
+    """Encoded prompts and references of a batch; cachable, without gradient."""
+
+    text: Tensor
+    """Text features `[B,L,D]`."""
+    pooled: Tensor
+    """Pooled text features `[B,P]`."""
+    references: tuple[Tensor, ...]
+    """One tensor of reference latents `[B,C,h,w]` for each reference slot, in order."""
+
+    def __len__(self) -> int:
+        return self.text.shape[0]
+
+    def __getitem__(self, rows: slice | list[int] | Tensor) -> "Conditioning":
+        return Conditioning(
+            text=self.text[rows],
+            pooled=self.pooled[rows],
+            references=tuple(reference[rows] for reference in self.references),
+        )
+
+
+class ReferenceModel(Protocol):
+    """A flow-matching image model with reference pictures.
+
+    `sigma` runs from 1 (noise) to 0 (data); `x_sigma = (1 - sigma) * x0 + sigma * noise`; the
+    velocity is `noise - x0`, so `x0 = x_sigma - sigma * velocity`. A batch is homogeneous: one
+    target size, one number of references, one reference size.
+    """
+
+    name: str
+    digest: str
+    """sha256 of the base weights."""
+    transformer: nn.Module
+    """The module that LoRA is attached to."""
+
+    def encode(
+        self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
+    ) -> Conditioning:
+        """Encode prompts and, for each prompt, its reference pictures (float `[3,h,w]`, -1..1)."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents `[B,C,h,w]` of pictures `[B,3,H,W]` in -1..1, without gradient."""
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """`(C,h,w)` of the latents of a picture of `height` x `width` pixels."""
+
+    def velocity(
+        self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
+    ) -> Tensor:
+        """Velocity `[B,C,h,w]` at `sigma` `[B]` (the shifted sigma, 0..1)."""
+
+    def sigmas(self, steps: int, height: int, width: int) -> Tensor:
+        """Shifted sigmas `[steps+1]` from 1 to 0 for a picture of `height` x `width` pixels."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures `[B,3,H,W]`, about -1..1 and never clamped, with gradient."""
+
+    def lora_targets(self) -> list[str]:
+        """Full names of the linear layers of `transformer` that LoRA adapts."""
+
+    def add_lora(self, rank: int, *, seed: int) -> list[nn.Parameter]:
+        """Attach a fresh LoRA (alpha = rank, output unchanged); the trainable parameters."""
+
+    def load_lora(self, path: Path) -> None:
+        """Attach the LoRA of a safetensors file.
+
+        Raises:
+            DiffersError: A key is missing, unexpected or of another shape; it names the keys.
+        """
+
+    def save_lora(self, path: Path) -> None:
+        """Write the attached LoRA as a safetensors file, atomically."""
+
+    def without_lora(self) -> None:
+        """Detach any LoRA: the base again."""
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters are."""
+    return next(module.parameters()).device

@@ -1,0 +1,1 @@
+"""Samples: their schema, their files and their sources."""

@@ -1,0 +1,117 @@
+"""Files: atomic writes, sha256 digests and the manifest that stands beside every artefact."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from umo.errors import DiffersError, NotFoundError, UmoError
+
+MANIFEST = "manifest.json"
+
+
+def sha256(path: Path) -> str:
+    """sha256 hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
+
+    Raises:
+        UmoError: The file could not be written (a full disk, a read-only folder); `path` is as it
+            was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    staged = Path(name)
+    try:
+        yield staged
+        with staged.open("rb") as stream:
+            os.fsync(stream.fileno())
+        staged.chmod(0o644)
+        staged.replace(path)
+    except OSError as error:
+        raise UmoError(f"cannot write {path}: {error.strerror}", hint="free space there") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it replaces `path` by renaming.
+
+    Raises:
+        UmoError: It could not be written; `path` is as it was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    staged.chmod(0o755)
+    try:
+        yield staged
+        if path.exists():
+            old = staged.with_name(staged.name + ".old")
+            path.rename(old)
+            staged.rename(path)
+            shutil.rmtree(old)
+        else:
+            staged.rename(path)
+    except OSError as error:
+        raise UmoError(f"cannot write {path}: {error.strerror}", hint="free space there") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as staged:
+        staged.write_text(text)
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> str:
+    """Write `manifest.json`: `facts` and the sha256 of every other file below `folder`.
+
+    Returns:
+        The manifest's digest: sha256 of the files' names and digests, so of the content only.
+    """
+    files = {
+        str(path.relative_to(folder)): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    manifest = {**facts, "digest": content, "files": files}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    return content
+
+
+def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
+    """Read a folder's manifest.
+
+    Args:
+        folder: A folder that `write_manifest` closed.
+        verify: Whether to hash every file again.
+
+    Raises:
+        NotFoundError: There is no manifest.
+        DiffersError: A file is missing or its bytes are not those that were written.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFoundError(f"{folder} has no {MANIFEST}", hint="name a folder that umo wrote")
+    manifest: dict[str, Any] = json.loads(path.read_text())
+    if verify:
+        for name, expected in manifest["files"].items():
+            file = folder / name
+            measured = sha256(file) if file.is_file() else "missing"
+            if measured != expected:
+                raise DiffersError(f"{file} has sha256 {measured}, its manifest says {expected}")
+    return manifest

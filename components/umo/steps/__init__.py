@@ -1,0 +1,1 @@
+"""Pipeline steps: each parses, builds, runs, closes."""

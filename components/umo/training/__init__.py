@@ -1,0 +1,1 @@
+"""Roll-outs, pretraining and ReReFL."""
