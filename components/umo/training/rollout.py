@@ -1,0 +1,117 @@
+"""Roll-outs: Euler steps of a flow-matching model from noise to pictures.
+
+`sigma` runs from 1 (noise) to 0 (data): `x <- x + (sigma_next - sigma) * v`, and the clean latents
+seen from any step are `x0 = x - sigma * v`, with the shifted `sigma` that `model.sigmas` gives.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from umo.bases.protocol import Conditioning, ReferenceModel, device_of
+from umo.errors import UsageError
+
+
+def start_noise(
+    model: ReferenceModel, height: int, width: int, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Noise latents `[B,C,h,w]`, one CPU generator for each picture of `height` x `width` px."""
+    shape = model.latent_shape(height, width)
+    noise = [torch.randn(shape, generator=generator) for generator in generators]
+    return torch.stack(noise).to(device_of(model.transformer))
+
+
+@torch.no_grad()
+def denoise(
+    model: ReferenceModel,
+    latents: Tensor,
+    conditioning: Conditioning,
+    sigmas: Tensor,
+    stops: Tensor,
+    *,
+    guidance: float,
+) -> Tensor:
+    """Run Euler steps and keep each sample's latents as they are before its stop steps.
+
+    A sample leaves the batch at its last stop, so the cost is the sum of the last stops.
+
+    Args:
+        model: The model that paints.
+        latents: Noise `[B,C,h,w]`.
+        conditioning: Of the same `B` samples.
+        sigmas: `[steps+1]`, from 1 to 0.
+        stops: Step indices `[B,K]`, 0 (noise) to `steps` (the finished picture), on the CPU.
+        guidance: Guidance scale.
+
+    Returns:
+        Latents `[B,K,C,h,w]`, without gradient.
+    """
+    kept = latents[:, None].repeat(1, stops.shape[1], 1, 1, 1)
+    latents = latents.clone()
+    last = stops.amax(dim=1)
+    for step in range(int(last.max())):
+        active = torch.nonzero(last > step).flatten().tolist()
+        x = latents[active]
+        velocity = model.velocity(
+            x, sigmas[step].expand(len(active)), conditioning[active], guidance=guidance
+        )
+        latents[active] = x + (sigmas[step + 1] - sigmas[step]) * velocity
+        rows, columns = torch.nonzero(stops == step + 1, as_tuple=True)
+        kept[rows, columns] = latents[rows]
+    return kept
+
+
+def predict_clean(
+    model: ReferenceModel,
+    latents: Tensor,
+    sigma: Tensor,
+    conditioning: Conditioning,
+    *,
+    guidance: float,
+) -> Tensor:
+    """Clean latents `[B,C,h,w]` seen in one step from `latents` at `sigma` `[B]`, with gradient."""
+    velocity = model.velocity(latents, sigma, conditioning, guidance=guidance)
+    return latents - sigma[:, None, None, None] * velocity
+
+
+def sample(
+    model: ReferenceModel,
+    conditioning: Conditioning,
+    *,
+    height: int,
+    width: int,
+    steps: int,
+    guidance: float,
+    seeds: Sequence[int],
+) -> Tensor:
+    """Paint one picture for each seed, without gradient.
+
+    A picture depends on its own conditioning and seed only, not on the batch it is painted in.
+
+    Args:
+        model: The model that paints.
+        conditioning: One row for each seed.
+        height: Of the pictures, pixels.
+        width: Of the pictures, pixels.
+        steps: Euler steps.
+        guidance: Guidance scale.
+        seeds: Of the start noise.
+
+    Returns:
+        Pictures `[B,3,height,width]`, about -1..1, not clamped.
+
+    Raises:
+        UsageError: The numbers of seeds and of conditioning rows differ, or `steps` is below 1.
+    """
+    if len(seeds) != len(conditioning):
+        raise UsageError(f"{len(seeds)} seeds for {len(conditioning)} prompts")
+    if steps < 1:
+        raise UsageError(f"steps is {steps}", hint="paint with at least 1 step")
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    latents = start_noise(model, height, width, generators)
+    sigmas = model.sigmas(steps, height, width).to(latents.device)
+    stops = torch.full((len(seeds), 1), steps)
+    clean = denoise(model, latents, conditioning, sigmas, stops, guidance=guidance)[:, 0]
+    with torch.no_grad():
+        return model.decode(clean)

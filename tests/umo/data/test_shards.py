@@ -1,0 +1,145 @@
+"""Datasets round-trip, are reproducible, and refuse what is damaged in one line."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from umo.data.schema import Sample
+from umo.data.shards import Dataset, write_dataset
+from umo.errors import NotFoundError, UmoError, UsageError
+from umo.files import write_manifest
+
+
+def make(index: int) -> Sample:
+    rng = np.random.default_rng(index)
+    people = index % 3 + 1
+    return Sample(
+        key=f"sample-{index}",
+        prompt=f"{people} people in a park",
+        target=rng.integers(0, 256, (16, 16 * people, 3), np.uint8),
+        references=tuple(rng.integers(0, 256, (16, 16, 3), np.uint8) for _ in range(people)),
+        boxes=rng.uniform(0, 16, (people, 4)).astype(np.float32),
+        identities=tuple(f"person-{index}-{i}" for i in range(people)),
+        split="tune",
+        source="rendered",
+        licence="CC0-1.0",
+        consent="generated",
+    )
+
+
+def samples(count: int) -> Iterator[Sample]:
+    return (make(index) for index in range(count))
+
+
+def assert_same(left: Sample, right: Sample) -> None:
+    np.testing.assert_array_equal(left.target, right.target)
+    np.testing.assert_array_equal(left.boxes, right.boxes)
+    assert len(left.references) == len(right.references)
+    for a, b in zip(left.references, right.references, strict=True):
+        np.testing.assert_array_equal(a, b)
+    plain = {"target": None, "boxes": None, "references": ()}
+    assert replace(left, **plain) == replace(right, **plain)
+
+
+def test_samples_come_back_in_any_order(tmp_path: Path) -> None:
+    write_dataset(samples(230), tmp_path / "data", {"note": "x"}, rows_per_shard=150)
+    dataset = Dataset(tmp_path / "data")
+    assert len(dataset) == 230
+    assert dataset.manifest["note"] == "x"
+    for index in (229, 0, 149, 150, 99, 100):
+        assert_same(dataset[index], make(index))
+        assert dataset.people(index) == index % 3 + 1
+    assert [sample.key for sample in dataset] == [f"sample-{i}" for i in range(230)]
+    with pytest.raises(IndexError):
+        dataset[230]
+
+
+def test_same_samples_give_the_same_digest(tmp_path: Path) -> None:
+    first = write_dataset(samples(12), tmp_path / "a", {}, rows_per_shard=5)
+    second = write_dataset(samples(12), tmp_path / "b", {"other": "facts"}, rows_per_shard=5)
+    assert first == second == Dataset(tmp_path / "a").digest
+    assert write_dataset(samples(11), tmp_path / "c", {}, rows_per_shard=5) != first
+
+
+def test_a_failing_source_leaves_the_old_dataset(tmp_path: Path) -> None:
+    before = write_dataset(samples(3), tmp_path / "data", {})
+
+    def broken() -> Iterator[Sample]:
+        yield from samples(4)
+        raise UmoError("the renderer stopped")
+
+    with pytest.raises(UmoError, match="the renderer stopped"):
+        write_dataset(broken(), tmp_path / "data", {})
+    assert Dataset(tmp_path / "data").digest == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_wrong_samples_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no samples"):
+        write_dataset([], tmp_path / "data", {})
+    with pytest.raises(UsageError, match="two samples have the key 'sample-1'"):
+        write_dataset([make(1), make(1)], tmp_path / "data", {})
+    with pytest.raises(UsageError, match="2 references, 2 boxes and 1 identities"):
+        write_dataset([replace(make(1), identities=("a",))], tmp_path / "data", {})
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="has no manifest"):
+        Dataset(tmp_path)
+    (tmp_path / "lora").mkdir()
+    write_manifest(tmp_path / "lora", {"kind": "lora"})
+    with pytest.raises(UsageError, match="holds a 'lora', not a 'dataset'"):
+        Dataset(tmp_path / "lora")
+
+
+def test_a_missing_or_cut_shard_is_one_line(tmp_path: Path) -> None:
+    write_dataset(samples(20), tmp_path / "data", {}, rows_per_shard=10)
+    shard = tmp_path / "data" / "shard-00001.parquet"
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UmoError, match=r"shard-00001.parquet is damaged or missing") as raised:
+        Dataset(tmp_path / "data")
+    assert "\n" not in str(raised.value)
+    shard.unlink()
+    with pytest.raises(UmoError, match=r"shard-00001.parquet is damaged or missing"):
+        Dataset(tmp_path / "data")
+
+
+def test_a_flipped_byte_is_found_when_read(tmp_path: Path) -> None:
+    write_dataset(samples(20), tmp_path / "data", {})
+    shard = tmp_path / "data" / "shard-00000.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    dataset = Dataset(tmp_path / "data")
+    with pytest.raises(UmoError, match=r"shard-00000.parquet is damaged"):
+        list(dataset)
+
+
+def test_an_unreadable_picture_names_its_sample(tmp_path: Path) -> None:
+    write_dataset(samples(3), tmp_path / "data", {})
+    shard = tmp_path / "data" / "shard-00000.parquet"
+    table = pq.read_table(shard)
+    rows = table.to_pylist()
+    rows[1]["references"][0] = b"not a picture"
+    pq.write_table(type(table).from_pylist(rows, table.schema), shard)
+    dataset = Dataset(tmp_path / "data")
+    assert_same(dataset[0], make(0))
+    with pytest.raises(UmoError, match="sample 'sample-1' has an unreadable picture") as raised:
+        dataset[1]
+    assert "\n" not in str(raised.value)
+
+
+def test_a_wrong_count_is_refused(tmp_path: Path) -> None:
+    write_dataset(samples(3), tmp_path / "data", {})
+    manifest = tmp_path / "data" / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**facts, "samples": 4}))
+    with pytest.raises(UmoError, match="holds 3 samples, its manifest says 4"):
+        Dataset(tmp_path / "data")
