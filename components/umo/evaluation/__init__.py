@@ -1,1 +1,1 @@
-"""Metrics, benchmarks and reports."""
+"""Evaluation: metrics, the comparison of models on held-out people, figures and the report."""
