@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -30,11 +30,27 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], *, where: str = "confi
     try:
         return TypeAdapter(cls).validate_python(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{where}: {path or cls.__name__} is {first['input']!r}: {first['msg']}"
-        ) from error
+        raise UsageError(f"{where}: {_first_line(error, cls.__name__)}") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Plain settings of a YAML file; an empty file has none.
+
+    Raises:
+        NotFoundError: The file does not exist.
+        UsageError: It cannot be read, is not YAML, or holds no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise NotFoundError(f"no configuration file at {path}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds a {type(values).__name__}, not a mapping of settings")
+    return values
 
 
 def load(cls: type[T], path: Path) -> T:
@@ -44,15 +60,7 @@ def load(cls: type[T], path: Path) -> T:
         NotFoundError: The file does not exist.
         UsageError: It is not YAML, or does not fit `cls`.
     """
-    try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise NotFoundError(f"no configuration file at {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, Mapping):
-        raise UsageError(f"{path} holds a {type(values).__name__}, not a mapping of settings")
-    return from_mapping(cls, values, where=str(path))
+    return from_mapping(cls, read(path), where=str(path))
 
 
 def to_mapping(config: Any) -> dict[str, Any]:
@@ -67,15 +75,35 @@ def digest(config: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_unknown(cls: Any, values: Mapping[str, Any], where: str) -> None:
-    fields = {field.name for field in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - fields)
-    if unknown:
-        raise UsageError(
-            f"{where}: unknown key {unknown[0]!r}", hint=f"known keys: {', '.join(sorted(fields))}"
-        )
-    for name, hint in get_type_hints(cls).items():
-        if dataclasses.is_dataclass(hint) and isinstance(values.get(name), Mapping):
-            _refuse_unknown(hint, values[name], f"{where}: {name}")
+def _first_line(error: ValidationError, name: str) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"]) or name
+    match first["type"]:
+        case "missing" | "missing_keyword_only_argument":
+            return f"{path} is required"
+        case "value_error":
+            return f"{path}: {first['ctx']['error']}"
+        case _:
+            return f"{path} is {first['input']!r}: {first['msg']}"
 
 
+def _refuse_unknown(hint: Any, value: Any, where: str) -> None:
+    """Walk the type `hint` and `value` together; pydantic ignores unknown keys of dataclasses."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        known = {field.name for field in dataclasses.fields(hint) if field.init}
+        unknown = sorted(str(key) for key in value if key not in known)
+        if unknown:
+            raise UsageError(
+                f"{where}: unknown key {unknown[0]!r}",
+                hint=f"known keys: {', '.join(sorted(known))}",
+            )
+        hints = get_type_hints(hint)
+        for name, inner in value.items():
+            _refuse_unknown(hints[name], inner, f"{where}: {name}")
+    elif isinstance(value, list):
+        for argument in get_args(hint):
+            for item in value:
+                _refuse_unknown(argument, item, where)
+    elif isinstance(value, Mapping):
+        for argument in get_args(hint):
+            _refuse_unknown(argument, value, where)

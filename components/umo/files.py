@@ -1,5 +1,6 @@
 """Files: atomic writes, sha256 digests and the manifest that stands beside every artefact."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,51 +30,51 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UmoError: The file could not be written (a full disk, a read-only folder); `path` is as it
             was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    staged = Path(name)
-    try:
-        yield staged
-        with staged.open("rb") as stream:
-            os.fsync(stream.fileno())
-        staged.chmod(0o644)
-        staged.replace(path)
-    except OSError as error:
-        raise UmoError(f"cannot write {path}: {error.strerror}", hint="free space there") from error
-    finally:
-        staged.unlink(missing_ok=True)
+    with _write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        staged = Path(name)
+        try:
+            yield staged
+            _sync(staged)
+            staged.chmod(0o644)
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it replaces `path` by renaming.
+    """Yield a temporary folder beside `path`; on success it is synced and replaces `path`.
 
     Raises:
         UmoError: It could not be written; `path` is as it was before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    staged.chmod(0o755)
-    try:
-        yield staged
-        if path.exists():
-            old = staged.with_name(staged.name + ".old")
-            path.rename(old)
-            staged.rename(path)
-            shutil.rmtree(old)
-        else:
-            staged.rename(path)
-    except OSError as error:
-        raise UmoError(f"cannot write {path}: {error.strerror}", hint="free space there") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    with _write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        staged.chmod(0o755)
+        try:
+            yield staged
+            for file in staged.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            if path.exists():
+                old = staged.with_name(staged.name + ".old")
+                path.rename(old)
+                staged.rename(path)
+                shutil.rmtree(old)
+            else:
+                staged.rename(path)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+    """Write a UTF-8 text file atomically."""
     with atomic_path(path) as staged:
-        staged.write_text(text)
+        staged.write_text(text, encoding="utf-8")
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> str:
@@ -83,11 +84,11 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> str:
         The manifest's digest: sha256 of the files' names and digests, so of the content only.
     """
     files = {
-        str(path.relative_to(folder)): sha256(path)
+        path.relative_to(folder).as_posix(): sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    content = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    content = _digest(files)
     manifest = {**facts, "digest": content, "files": files}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return content
@@ -102,16 +103,44 @@ def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
 
     Raises:
         NotFoundError: There is no manifest.
-        DiffersError: A file is missing or its bytes are not those that were written.
+        DiffersError: It is not one that `write_manifest` wrote, or a file is missing or its bytes
+            are not those that were written.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"{folder} has no {MANIFEST}", hint="name a folder that umo wrote")
-    manifest: dict[str, Any] = json.loads(path.read_text())
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        files: dict[str, str] = manifest["files"]
+        expected = manifest["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DiffersError(
+            f"{path} is not a manifest: {error!r}", hint="name a folder that umo wrote"
+        ) from error
+    if _digest(files) != expected:
+        raise DiffersError(f"{path} says digest {expected}, its files give {_digest(files)}")
     if verify:
-        for name, expected in manifest["files"].items():
+        for name, digest in files.items():
             file = folder / name
             measured = sha256(file) if file.is_file() else "missing"
-            if measured != expected:
-                raise DiffersError(f"{file} has sha256 {measured}, its manifest says {expected}")
+            if measured != digest:
+                raise DiffersError(f"{file} has sha256 {measured}, its manifest says {digest}")
     return manifest
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "free space there" if error.errno == errno.ENOSPC else ""
+        raise UmoError(f"cannot write {path}: {error}", hint=hint) from error
