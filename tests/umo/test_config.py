@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
 from umo import config
 from umo.errors import NotFoundError, UsageError
 

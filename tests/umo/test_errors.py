@@ -1,4 +1,5 @@
 import pytest
+
 from umo.errors import DiffersError, ExitCode, NotFoundError, UmoError, UsageError
 
 

@@ -3,12 +3,14 @@ import json
 from pathlib import Path
 
 import pytest
+
 from umo import files
 from umo.errors import DiffersError, NotFoundError, UmoError
 
 
-def full_disk() -> OSError:
-    return OSError(errno.ENOSPC, "No space left on device")
+def write_to_full_disk(path: Path) -> None:
+    path.write_text("half")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -18,8 +20,7 @@ def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         pytest.raises(UmoError, match=r"a\.txt.*No space left.*free space"),
         files.atomic_path(path) as staged,
     ):
-        staged.write_text("half")
-        raise full_disk()
+        write_to_full_disk(staged)
     assert path.read_text() == "first"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
@@ -29,8 +30,7 @@ def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with files.atomic_folder(folder) as staged:
         (staged / "old").write_text("1")
     with pytest.raises(UmoError, match="No space left"), files.atomic_folder(folder) as staged:
-        (staged / "half").write_text("2")
-        raise full_disk()
+        write_to_full_disk(staged / "half")
     assert [entry.name for entry in folder.iterdir()] == ["old"]
     with files.atomic_folder(folder) as staged:
         (staged / "new").write_text("3")
@@ -42,7 +42,10 @@ def test_unwritable_parent_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UmoError, match="cannot write"):
         files.write_text(tmp_path / "file" / "a.txt", "x")
-    with pytest.raises(UmoError, match="cannot write"), files.atomic_folder(tmp_path / "file" / "b"):
+    with (
+        pytest.raises(UmoError, match="cannot write"),
+        files.atomic_folder(tmp_path / "file" / "b"),
+    ):
         pass
 
 

@@ -1,0 +1,32 @@
+"""`umo bench`: reproduce published comparisons."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from umo_cli.options import ConfigOption, OutputOption, SetOption, configure
+from umo_cli.output import print_json, work_on_stderr
+
+app = typer.Typer(help="Reproduce comparisons.", rich_markup_mode=None)
+
+
+@app.callback()
+def bench() -> None:
+    """Reproduce published comparisons."""
+
+
+@app.command()
+def ablation(
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs/ablation"),
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    output: OutputOption = "table",
+) -> None:
+    """Compare base, fine-tuning, ReReFL+SIR and ReReFL+MIMR over several seeds; takes hours."""
+    with work_on_stderr():
+        from umo.steps import ablation as step
+
+        settings = configure(step.AblationConfig, config, assignments)
+        result = step.ablation(settings, out)
+    print_json(result)

@@ -1,0 +1,39 @@
+"""`umo train`: tune a base with ReReFL."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from umo_cli.options import (
+    BaseOption,
+    ConfigOption,
+    DatasetOption,
+    FacesOption,
+    OutputOption,
+    SetOption,
+    configure,
+)
+from umo_cli.output import print_manifest, progress_bar, work_on_stderr
+
+
+def train(
+    data: DatasetOption,
+    out: Annotated[Path, typer.Option(help="Folder to write the LoRA to.")],
+    base: BaseOption = "embedded",
+    faces: FacesOption = "open",
+    config: ConfigOption = None,
+    assignments: SetOption = None,
+    output: OutputOption = "table",
+) -> None:
+    """Tune a LoRA on a base with the matching reward.
+
+    The folder gets `lora.safetensors`, its manifest and `metrics.jsonl` with the curves.
+    """
+    with work_on_stderr(), progress_bar("train") as progress:
+        from umo.steps import train as step
+        from umo.training.rerefl import RereflConfig
+
+        settings = configure(RereflConfig, config, assignments)
+        step.run(settings, base=base, pack=faces, data=data, folder=out, progress=progress)
+    print_manifest(out, output)
