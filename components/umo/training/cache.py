@@ -1,0 +1,178 @@
+"""A dataset encoded once for training: conditioning, target latents and goal face embeddings."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from umo.bases.protocol import Conditioning, ReferenceModel, device_of
+from umo.data.schema import Image, Sample
+from umo.data.shards import Dataset
+from umo.errors import UsageError
+from umo.faces.packs import FacePack, detect_float, embed_faces
+
+Goal = Literal["reference", "target"]
+"""Whose faces the reward compares with: those of the references or those of the target."""
+
+CHUNK = 16
+MOST_LEFT_OUT = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Samples with the same number of people and picture sizes, `N` of them."""
+
+    height: int
+    """Of the targets, pixels."""
+    width: int
+    """Of the targets, pixels."""
+    conditioning: Conditioning
+    """Of `N` samples."""
+    latents: Tensor
+    """Of the targets, `[N,C,h,w]`."""
+    goals: list[Tensor]
+    """For each sample, the face embeddings `[M,D]` to come near to."""
+
+    def __len__(self) -> int:
+        return len(self.goals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedDataset:
+    """The samples that can be trained on."""
+
+    groups: list[Group]
+    """Every sample is in one."""
+    left_out: list[str]
+    """Keys of the samples without a face to compare with."""
+
+
+def encode_dataset(
+    dataset: Dataset,
+    base: ReferenceModel,
+    pack: FacePack,
+    goal: Goal,
+    progress: Callable[[dict[str, Any]], None],
+) -> EncodedDataset:
+    """Encode every sample of a dataset, on the device of the base.
+
+    Args:
+        dataset: Small enough that its latents fit in memory.
+        base: Encodes prompts, references and targets.
+        pack: Its detector and reward embedder find the goal embeddings.
+        goal: Whose faces they are.
+        progress: Called with `phase`, `done` and `total`.
+
+    Raises:
+        UsageError: More than a tenth of the samples have no face to compare with.
+    """
+    pending: dict[Any, list[Sample]] = defaultdict(list)
+    parts: dict[Any, list[Group]] = defaultdict(list)
+    left_out: list[str] = []
+
+    def flush(shape: Any) -> None:
+        if group := _encode(pending.pop(shape), base, pack, goal, left_out):
+            parts[shape].append(group)
+
+    for done, sample in enumerate(dataset, start=1):
+        shape = (sample.target.shape, *(reference.shape for reference in sample.references))
+        pending[shape].append(sample)
+        if len(pending[shape]) == CHUNK:
+            flush(shape)
+        progress({"phase": "encode", "done": done, "total": len(dataset)})
+    for shape in list(pending):
+        flush(shape)
+    if len(left_out) > MOST_LEFT_OUT * len(dataset):
+        raise UsageError(
+            f"{len(left_out)} of {len(dataset)} samples of {dataset.folder} have no face in a "
+            f"{goal} picture, first {left_out[0]!r}",
+            hint="leave them out of the dataset",
+        )
+    return EncodedDataset(groups=[_joined(parts[shape]) for shape in parts], left_out=left_out)
+
+
+def batches(groups: Sequence[Group], size: int, seed: int) -> Iterator[tuple[Group, Tensor]]:
+    """Endless batches, each of one group: every epoch visits the samples in a new seeded order.
+
+    A group's last incomplete batch is dropped, unless the group has no other.
+
+    Yields:
+        A group and the indices `[B]` of its samples, `B <= size`.
+    """
+    generator = np.random.default_rng(seed)
+    while True:
+        epoch = []
+        for group in groups:
+            order = torch.from_numpy(generator.permutation(len(group)))
+            chunks = torch.split(order, size)
+            epoch += [(group, c) for c in chunks if len(c) == min(size, len(group))]
+        yield from (epoch[index] for index in generator.permutation(len(epoch)))
+
+
+@torch.no_grad()
+def _encode(
+    samples: list[Sample],
+    base: ReferenceModel,
+    pack: FacePack,
+    goal: Goal,
+    left_out: list[str],
+) -> Group | None:
+    device = device_of(base.transformer)
+    targets = _pictures([sample.target for sample in samples], device)
+    slots = [
+        _pictures(list(slot), device)
+        for slot in zip(*(sample.references for sample in samples), strict=True)
+    ]
+    if goal == "target":
+        goals = embed_faces(targets, detect_float(pack.detector, targets), pack.reward)
+        people = 1
+    else:
+        faces = [[f.largest() for f in detect_float(pack.detector, slot)] for slot in slots]
+        found = [
+            embed_faces(slot, of_slot, pack.reward)
+            for slot, of_slot in zip(slots, faces, strict=True)
+        ]
+        goals = [torch.cat(persons) for persons in zip(*found, strict=True)]
+        people = len(slots)
+    rows = [row for row, embeddings in enumerate(goals) if len(embeddings) >= people]
+    left_out += [samples[row].key for row in range(len(samples)) if row not in rows]
+    if not rows:
+        return None
+    conditioning = base.encode(
+        [samples[row].prompt for row in rows],
+        [[slot[row] for slot in slots] for row in rows],
+    )
+    return Group(
+        height=targets.shape[2],
+        width=targets.shape[3],
+        conditioning=conditioning,
+        latents=base.encode_images(targets[rows]),
+        goals=[goals[row] for row in rows],
+    )
+
+
+def _joined(groups: list[Group]) -> Group:
+    conditionings = [group.conditioning for group in groups]
+    return Group(
+        height=groups[0].height,
+        width=groups[0].width,
+        conditioning=Conditioning(
+            text=torch.cat([c.text for c in conditionings]),
+            pooled=torch.cat([c.pooled for c in conditionings]),
+            references=tuple(
+                torch.cat(slot) for slot in zip(*(c.references for c in conditionings), strict=True)
+            ),
+        ),
+        latents=torch.cat([group.latents for group in groups]),
+        goals=[goal for group in groups for goal in group.goals],
+    )
+
+
+def _pictures(images: list[Image], device: torch.device) -> Tensor:
+    """Float `[B,3,H,W]` in -1..1 of uint8 pictures of one size."""
+    pixels = torch.from_numpy(np.stack(images)).to(device)
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
