@@ -17,10 +17,11 @@ IDENTITY = "identity"
 
 @functools.cache
 def code_version() -> str:
-    """sha256 over the names and bytes of the installed `umo` sources; it needs no git."""
+    """sha256 over the names and bytes of the installed `umo` sources and asset manifests."""
     root = Path(__file__).parent
+    sources = [*root.rglob("*.py"), *root.glob(f"assets/**/{files.MANIFEST}")]
     return config.digest(
-        {str(path.relative_to(root)): files.sha256(path) for path in sorted(root.rglob("*.py"))}
+        {str(path.relative_to(root)): files.sha256(path) for path in sorted(sources)}
     )
 
 
@@ -45,6 +46,20 @@ def identity(settings: Any, *, data: Mapping[str, str] | None = None, base: str 
     )
 
 
+def expect(folder: Path, digest: str) -> None:
+    """Check that `folder` still holds what an earlier step left there.
+
+    Raises:
+        NotFoundError: It has no manifest.
+        DiffersError: It holds something else.
+    """
+    found = files.read_manifest(folder)["digest"]
+    if found != digest:
+        raise DiffersError(
+            f"{folder} has digest {found}, this step was promised {digest}", hint="run it again"
+        )
+
+
 def finished(folder: Path, name: str) -> dict[str, Any] | None:
     """The manifest of `folder` if it holds the result `name` and every file verifies."""
     try:
@@ -62,7 +77,10 @@ def seal(folder: Path, name: str) -> str:
     Returns:
         The manifest's digest.
     """
-    facts: dict[str, Any] = {}
-    if (folder / files.MANIFEST).is_file():
-        facts = files.read_manifest(folder)
-    return files.write_manifest(folder, {**facts, IDENTITY: name, "code": code_version()})
+    kept = files.read_manifest(folder) if (folder / files.MANIFEST).is_file() else {}
+    return files.write_manifest(folder, {**kept, **facts(name)})
+
+
+def facts(name: str) -> dict[str, str]:
+    """What a manifest says of the result `name`."""
+    return {IDENTITY: name, "code": code_version()}

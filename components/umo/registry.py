@@ -99,6 +99,6 @@ def _version(entry: ModelVersion, digest: str, *, created: bool) -> Version:
         model=entry.name,
         version=int(entry.version),
         digest=digest,
-        uri=entry.source,
+        uri=str(entry.source),
         created=created,
     )

@@ -98,6 +98,11 @@ class Run:
         self.client.log_artifacts(self.id, str(path), folder)
         return f"{self.artifact_uri}/{folder}"
 
+    @property
+    def finished(self) -> bool:
+        """Whether everything was logged before."""
+        return bool(self.client.get_run(self.id).info.status == "FINISHED")
+
     def finish(self) -> None:
         """Mark the run as finished."""
         self.client.set_terminated(self.id, "FINISHED")

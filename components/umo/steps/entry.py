@@ -1,0 +1,85 @@
+"""Steps as processes: plain text in, a digest out, everything else in the run folder.
+
+This is what a pipeline task, local or on a cluster, calls. `out` is the run folder, settings are
+JSON text, digests are those of the steps before; a step refuses a folder that holds another.
+"""
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from umo import lineage
+from umo.config import from_mapping
+from umo.steps import journal
+from umo.steps.layout import Layout
+
+T = TypeVar("T")
+
+
+def synthesize(out: str, split: str, config: str) -> str:
+    """Render the people of a split; the dataset's digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, f"synthesize {split}") as pen:
+        from umo.data.render import RenderConfig
+        from umo.steps.synthesize import run
+
+        return pen.finish(
+            run(_parse(RenderConfig, config), folder=layout.data(split), progress=pen.progress)
+        )
+
+
+def train(out: str, config: str, base: str, pack: str, data: str) -> str:
+    """Tune a LoRA on the tuning split, whose digest is `data`; the digest of its folder."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "train") as pen:
+        from umo.steps.train import run
+        from umo.training.rerefl import RereflConfig
+
+        lineage.expect(layout.data("tune"), data)
+        return pen.finish(
+            run(
+                _parse(RereflConfig, config),
+                base=base,
+                pack=pack,
+                data=layout.data("tune"),
+                folder=layout.train,
+                progress=pen.progress,
+            )
+        )
+
+
+def evaluate(out: str, config: str, base: str, pack: str, data: str, tuned: str) -> str:
+    """Judge base and tuned on the held-out split, whose digest is `data`; the result's digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "evaluate") as pen:
+        from umo.evaluation.evaluate import EvaluationConfig
+        from umo.steps.evaluate import run
+
+        lineage.expect(layout.data("held-out"), data)
+        lineage.expect(layout.train, tuned)
+        return pen.finish(
+            run(
+                _parse(EvaluationConfig, config),
+                base=base,
+                pack=pack,
+                data=layout.data("held-out"),
+                tuned=layout.train,
+                folder=layout.evaluation,
+                progress=pen.progress,
+            )
+        )
+
+
+def register(out: str, model: str, tuned: str, evaluation: str) -> str:
+    """Record the run and register its weights; their digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "register") as pen:
+        from umo.steps.register import run
+
+        lineage.expect(layout.train, tuned)
+        lineage.expect(layout.evaluation, evaluation)
+        return pen.finish(run(model, layout=layout))
+
+
+def _parse(cls: type[T], text: str) -> T:
+    return from_mapping(cls, json.loads(text))

@@ -1,0 +1,62 @@
+"""The whole job: its settings and what comes out of it."""
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from umo.data.render import RenderConfig
+from umo.errors import UsageError
+from umo.evaluation.evaluate import EvaluationConfig
+from umo.steps.layout import Layout
+from umo.training.rerefl import RereflConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A run from rendered people to a registered version."""
+
+    seed: int = 0
+    """Of the tuning."""
+    base: str = "embedded"
+    """`embedded` or a folder."""
+    pack: str = "open"
+    """Face pack, `open` or `insightface:<folder>`."""
+    tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune"))
+    """People to tune on."""
+    held_out: RenderConfig = field(default_factory=lambda: RenderConfig(split="held-out"))
+    """People to judge on."""
+    train: RereflConfig = field(default_factory=RereflConfig)
+    """How to tune; its seed is the run's."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """How to judge."""
+    model: str = "umo-embedded"
+    """Registered as `<model>-candidates`."""
+
+    def __post_init__(self) -> None:
+        for name, expected in (("tune", "tune"), ("held_out", "held-out")):
+            split = getattr(self, name).split
+            if split != expected:
+                raise UsageError(f"{name}.split is {split!r}, it must be {expected!r}")
+        if self.train.seed not in (0, self.seed):
+            raise UsageError(
+                f"train.seed is {self.train.seed} and seed {self.seed}", hint="set seed alone"
+            )
+
+    @property
+    def tuning(self) -> RereflConfig:
+        """How to tune, with the run's seed."""
+        return replace(self.train, seed=self.seed)
+
+
+def summary(layout: Layout) -> dict[str, Any]:
+    """What came out of a finished run folder: `report`, `model`, `version`, scores and more."""
+    version = json.loads(layout.version.read_text())
+    scores = json.loads((layout.evaluation / "summary.json").read_text())
+    return {
+        "report": str(layout.evaluation / "report.html"),
+        "model": version["model"],
+        "version": version["version"],
+        "digest": version["digest"],
+        "mlflow": str(layout.out / "mlflow.db"),
+        **scores,
+    }

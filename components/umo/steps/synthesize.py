@@ -1,0 +1,32 @@
+"""Step: render people into a dataset."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from umo import config as settings
+from umo import lineage
+from umo.data.render import RenderConfig, render_samples
+from umo.data.schema import Sample
+from umo.data.shards import write_dataset
+from umo.steps.journal import Outcome, Progress, ignore
+
+
+def run(config: RenderConfig, *, folder: Path, progress: Progress = ignore) -> Outcome:
+    """Render the dataset of `config` into `folder`, unless it is there.
+
+    Args:
+        config: Which people, how many scenes, which split.
+        folder: Replaced, as a whole, when the dataset is new.
+        progress: Called with `done` and `total` samples.
+    """
+    name = lineage.identity(config)
+    if manifest := lineage.finished(folder, name):
+        return Outcome(folder=folder, digest=manifest["digest"], reused=True)
+
+    def counted() -> Iterator[Sample]:
+        for done, sample in enumerate(render_samples(config), start=1):
+            yield sample
+            progress({"done": done, "total": config.samples})
+
+    facts = {"config": settings.to_mapping(config), **lineage.facts(name)}
+    return Outcome(folder=folder, digest=write_dataset(counted(), folder, facts), reused=False)

@@ -1,0 +1,39 @@
+"""Step: tune a LoRA on a base by ReReFL."""
+
+from pathlib import Path
+
+from umo import lineage
+from umo.bases import load_base
+from umo.data.shards import Dataset
+from umo.faces.packs import load_pack
+from umo.steps.journal import Outcome, Progress, ignore
+from umo.training.rerefl import RereflConfig, train
+
+
+def run(
+    config: RereflConfig,
+    *,
+    base: str,
+    pack: str,
+    data: Path,
+    folder: Path,
+    progress: Progress = ignore,
+) -> Outcome:
+    """Tune `base` on the dataset in `data` into `folder`, unless that result is there.
+
+    Args:
+        config: What to optimise and how.
+        base: `embedded` or a folder.
+        pack: Face pack, `open` or `insightface:<folder>`.
+        data: A dataset folder.
+        folder: Gets `lora.safetensors`, `metrics.jsonl` and `manifest.json`.
+        progress: Called with `done`, `total` and the measures of `umo.training.rerefl.train`.
+    """
+    model, faces, dataset = load_base(base), load_pack(pack), Dataset(data)
+    name = lineage.identity(
+        config, data={"tune": dataset.digest, "pack": faces.digest}, base=model.digest
+    )
+    if manifest := lineage.finished(folder, name):
+        return Outcome(folder=folder, digest=manifest["digest"], reused=True)
+    train(config, base=model, dataset=dataset, pack=faces, out=folder, progress=progress)
+    return Outcome(folder=folder, digest=lineage.seal(folder, name), reused=False)

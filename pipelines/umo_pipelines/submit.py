@@ -1,0 +1,196 @@
+"""Submits the training pipeline."""
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from umo.config import to_mapping
+from umo.errors import ExitCode, UmoError, UsageError
+from umo.files import write_text
+from umo.lineage import code_version
+from umo.steps.journal import journal_path
+from umo.steps.layout import Layout
+from umo.steps.run import RunConfig, summary
+from umo_pipelines.progress import Event, display
+
+STEPS = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
+POLL_SECONDS = 0.25
+GRACE_SECONDS = 20.0
+
+
+def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[str, Any]:
+    """Run the training pipeline on this machine by kfp's local runner.
+
+    Every task is a process of its own; what they and kfp print goes to `<out>/logs/pipeline.log`.
+    A step whose result is already in `out` is reused.
+
+    Args:
+        config: The whole run.
+        out: Run folder, made if it is not there.
+        progress: Whether to show the steps on stderr.
+
+    Returns:
+        `report`, `model`, `version`, `digest`, `seconds`, `peak_memory_mb`, `mlflow`, and the
+        scores of the evaluation.
+
+    Raises:
+        UmoError: A step failed, with its message and exit code, or was interrupted.
+        UsageError: Another run is writing to `out`.
+    """
+    started = time.monotonic()
+    layout = Layout(out.resolve())
+    with _locked(layout.out):
+        _run(config, layout, progress=progress)
+        return {
+            **summary(layout),
+            "seconds": round(time.monotonic() - started, 1),
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        }
+
+
+def arguments(config: RunConfig, out: Path) -> dict[str, str]:
+    """Parameters of the pipeline."""
+    return {
+        "out": str(out),
+        "code": code_version(),
+        "base": config.base,
+        "pack": config.pack,
+        "tune": json.dumps(to_mapping(config.tune)),
+        "held_out": json.dumps(to_mapping(config.held_out)),
+        "train": json.dumps(to_mapping(config.tuning)),
+        "evaluation": json.dumps(to_mapping(config.evaluation)),
+        "model": config.model,
+    }
+
+
+def _run(config: RunConfig, layout: Layout, *, progress: bool) -> None:
+    request = layout.logs / "arguments.json"
+    write_text(request, json.dumps(arguments(config, layout.out), indent=1))
+    log_path = layout.logs / "pipeline.log"
+    reader = _Reader(journal_path(layout.out))
+    with (
+        log_path.open("w") as log,
+        display(STEPS, enabled=progress) as screen,
+        _child([sys.executable, "-m", "umo_pipelines.local", str(request)], log) as child,
+    ):
+        while True:
+            ended = child.poll() is not None
+            for event in reader.new():
+                screen.show(event)
+            if ended:
+                break
+            time.sleep(POLL_SECONDS)
+    if child.returncode:
+        raise _failure(reader.events, log_path)
+
+
+class _Reader:
+    """Reads a journal as it grows, from an empty one."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self.events: list[Event] = []
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> list[Event]:
+        """Events written since the last call."""
+        if not self._path.is_file():
+            return []
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset)
+            whole = stream.read().rpartition(b"\n")[0]
+        if not whole:
+            return []
+        self._offset += len(whole) + 1
+        fresh = [json.loads(line) for line in whole.splitlines()]
+        self.events += fresh
+        return fresh
+
+
+def _failure(events: list[Event], log: Path) -> UmoError:
+    for event in events:
+        if event["event"] == "failed":
+            return UmoError(
+                f"{event['step']}: {event['message']}",
+                hint=event["hint"] or f"see {log}",
+                exit_code=ExitCode(event["exit_code"]),
+                retryable=event["retryable"],
+            )
+    where = events[-1]["step"] if events else "the pipeline"
+    return UmoError(
+        f"{where} ended without a result", hint=f"memory or disk may have run out; see {log}"
+    )
+
+
+@contextmanager
+def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group that does not outlive the block; SIGINT and SIGTERM end it and the block."""
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        with _terminable():
+            yield child
+    except KeyboardInterrupt:
+        raise UmoError(
+            "interrupted",
+            hint="the same command goes on from the last finished step",
+            exit_code=ExitCode.INTERRUPTED,
+            retryable=True,
+        ) from None
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGINT)
+            try:
+                child.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM acts as SIGINT, where a handler may be set."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of the folder `out`."""
+    try:
+        (out / "logs").mkdir(parents=True, exist_ok=True)
+        lock = (out / "logs" / "lock").open("w")
+    except OSError as error:
+        raise UsageError(
+            f"cannot use {out} as run folder: {error.strerror}", hint="choose another folder"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another run is writing to {out}", hint="wait for it or choose another folder"
+            ) from None
+        yield

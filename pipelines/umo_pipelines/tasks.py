@@ -1,0 +1,43 @@
+"""Steps as kfp components: inputs, outputs and image, nothing else.
+
+All tasks of a run share one folder (`out`): a directory here, a volume on a cluster. Settings
+travel as JSON text, since kfp turns the integers of a mapping into floats. kfp's cache ignores
+installed code and the folder's content, so `code` (the code version) and the digests of the steps
+before are parameters; the steps themselves look for finished work in the folder.
+"""
+
+from kfp import dsl
+
+IMAGE = "umo-platform/python-steps:0.1.0"
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def synthesize(out: str, split: str, config: str, code: str) -> str:
+    """Render the people of a split; the dataset's digest."""
+    from umo.steps import entry
+
+    return entry.synthesize(out, split, config)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(out: str, config: str, base: str, pack: str, data: str, code: str) -> str:
+    """Tune a LoRA on the tuning split; the digest of its folder."""
+    from umo.steps import entry
+
+    return entry.train(out, config, base, pack, data)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate(out: str, config: str, base: str, pack: str, data: str, tuned: str, code: str) -> str:
+    """Judge base and tuned on the held-out split; the result's digest."""
+    from umo.steps import entry
+
+    return entry.evaluate(out, config, base, pack, data, tuned)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(out: str, model: str, tuned: str, evaluation: str, code: str) -> str:
+    """Record the run and register its weights; their digest."""
+    from umo.steps import entry
+
+    return entry.register(out, model, tuned, evaluation)
