@@ -75,7 +75,9 @@ def encode_dataset(
     left_out: list[str] = []
 
     def flush(shape: Any) -> None:
-        if group := _encode(pending.pop(shape), base, pack, goal, left_out):
+        group, faceless = _encode(pending.pop(shape), base, pack, goal)
+        left_out.extend(faceless)
+        if group:
             parts[shape].append(group)
 
     for done, sample in enumerate(dataset, start=1):
@@ -115,44 +117,45 @@ def batches(groups: Sequence[Group], size: int, seed: int) -> Iterator[tuple[Gro
 
 @torch.no_grad()
 def _encode(
-    samples: list[Sample],
-    base: ReferenceModel,
-    pack: FacePack,
-    goal: Goal,
-    left_out: list[str],
-) -> Group | None:
+    samples: list[Sample], base: ReferenceModel, pack: FacePack, goal: Goal
+) -> tuple[Group | None, list[str]]:
+    """The samples of one shape that have a goal, and the keys of the others."""
     device = device_of(base.transformer)
     targets = _pictures([sample.target for sample in samples], device)
     slots = [
         _pictures(list(slot), device)
         for slot in zip(*(sample.references for sample in samples), strict=True)
     ]
-    if goal == "target":
-        goals = embed_faces(targets, detect_float(pack.detector, targets), pack.reward)
-        people = 1
-    else:
-        faces = [[f.largest() for f in detect_float(pack.detector, slot)] for slot in slots]
-        found = [
-            embed_faces(slot, of_slot, pack.reward)
-            for slot, of_slot in zip(slots, faces, strict=True)
-        ]
-        goals = [torch.cat(persons) for persons in zip(*found, strict=True)]
-        people = len(slots)
-    rows = [row for row, embeddings in enumerate(goals) if len(embeddings) >= people]
-    left_out += [samples[row].key for row in range(len(samples)) if row not in rows]
-    if not rows:
-        return None
-    conditioning = base.encode(
-        [samples[row].prompt for row in rows],
-        [[slot[row] for slot in slots] for row in rows],
-    )
-    return Group(
+    goals = dict(enumerate(_goals(targets, slots, pack, goal)))
+    found = {row: embeddings for row, embeddings in goals.items() if embeddings is not None}
+    left_out = [samples[row].key for row in goals if row not in found]
+    if not found:
+        return None, left_out
+    rows = list(found)
+    group = Group(
         height=targets.shape[2],
         width=targets.shape[3],
-        conditioning=conditioning,
+        conditioning=base.encode(
+            [samples[row].prompt for row in rows], [[slot[row] for slot in slots] for row in rows]
+        ),
         latents=base.encode_images(targets[rows]),
-        goals=[goals[row] for row in rows],
+        goals=list(found.values()),
     )
+    return group, left_out
+
+
+def _goals(targets: Tensor, slots: list[Tensor], pack: FacePack, goal: Goal) -> list[Tensor | None]:
+    """Face embeddings `[M,D]` of each sample; None without a face, or with a faceless reference."""
+    if goal == "target":
+        faces = embed_faces(targets, detect_float(pack.detector, targets), pack.reward)
+        return [found if len(found) else None for found in faces]
+    persons = [
+        embed_faces(slot, [f.largest() for f in detect_float(pack.detector, slot)], pack.reward)
+        for slot in slots
+    ]
+    return [
+        torch.cat(found) if all(map(len, found)) else None for found in zip(*persons, strict=True)
+    ]
 
 
 def _joined(groups: list[Group]) -> Group:

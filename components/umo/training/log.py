@@ -1,15 +1,27 @@
 """What a training run says of itself: means of its measures and the seconds of its parts."""
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from umo.errors import UmoError
 
 
 class Meter:
-    """Collects measures between two lines of metrics."""
+    """Collects measures between two lines of metrics.
 
-    def __init__(self) -> None:
+    Args:
+        device: Where the work is done; a GPU is waited for, so that each part gets its own time.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._values: dict[str, list[float]] = defaultdict(list)
         self._seconds: dict[str, float] = defaultdict(float)
         self._samples = 0
@@ -28,6 +40,8 @@ class Meter:
         """Add the time of the block to `part`."""
         started = time.perf_counter()
         yield
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         self._seconds[part] += time.perf_counter() - started
 
     def take(self) -> dict[str, float]:
@@ -39,3 +53,18 @@ class Meter:
         self._seconds.clear()
         self._samples = 0
         return {**means, **seconds, **speed}
+
+
+def append_line(path: Path, line: Mapping[str, Any]) -> None:
+    """Append a line of JSON to a file.
+
+    Raises:
+        UmoError: It could not be written.
+    """
+    try:
+        with path.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise UmoError(
+            f"cannot write {path}: {error.strerror}", hint="free space there", retryable=True
+        ) from error

@@ -19,7 +19,6 @@ On the CPU the same seed gives the same weights, bit for bit, at a fixed number 
 `max_seconds` ends the run.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +40,7 @@ from umo.lineage import code_version
 from umo.rewards.matching import MatchingConfig, MatchingResult, matching_rewards
 from umo.rewards.single import single_rewards
 from umo.training.cache import Goal, Group, batches, encode_dataset
-from umo.training.log import Meter
+from umo.training.log import Meter, append_line
 from umo.training.rollout import denoise, predict_clean, start_noise
 
 LORA = "lora.safetensors"
@@ -165,31 +164,28 @@ def train(
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
-    meter = Meter()
+    (out / METRICS).unlink(missing_ok=True)
+    objective = Objective(config, base, pack)
     line: dict[str, Any] = {}
     steps = batches(encoded.groups, config.batch, config.seed)
-    generator = torch.Generator().manual_seed(config.seed)
-    with _deterministic(device), (out / METRICS).open("w") as log:
+    with _deterministic(device):
         for step in range(1, config.steps + 1):
-            group, rows = next(steps)
-            loss = _backward(config, base, pack, group, rows, parameters, generator, meter)
-            with meter.clock("update"):
-                norm = nn.utils.clip_grad_norm_(parameters, config.clip).item()
-                if not math.isfinite(loss) or not math.isfinite(norm):
-                    raise UmoError(
-                        f"step {step}: the loss {loss} or its gradient's norm {norm} is not finite",
-                        hint=f"lower lr ({config.lr}); weights saved before stay in {out}",
-                    )
-                optimizer.step()
-                warmup.step()
-                optimizer.zero_grad()
-            meter.add(loss=loss, grad_norm=norm)
+            loss = objective.backward(*next(steps), parameters)
+            norm = nn.utils.clip_grad_norm_(parameters, config.clip).item()
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise UmoError(
+                    f"step {step}: the loss {loss} or its gradient's norm {norm} is not finite",
+                    hint=f"lower lr ({config.lr}); weights saved before stay in {out}",
+                )
+            optimizer.step()
+            warmup.step()
+            optimizer.zero_grad()
+            objective.meter.add(loss=loss, grad_norm=norm)
             elapsed = time.perf_counter() - started
             done = step == config.steps or elapsed > (config.max_seconds or math.inf)
             if step % config.log_every == 0 or done:
-                line = {"step": step, "elapsed": elapsed, **meter.take()}
-                log.write(json.dumps(line) + "\n")
-                log.flush()
+                line = {"step": step, "elapsed": elapsed, **objective.meter.take()}
+                append_line(out / METRICS, line)
                 report({"phase": "train", "done": step, "total": config.steps, **line})
             if step % config.save_every == 0 or done:
                 base.save_lora(out / LORA)
@@ -205,75 +201,104 @@ def train(
     return {**result, "seconds": time.perf_counter() - started, "last": line}
 
 
-def _backward(
-    config: RereflConfig,
-    base: ReferenceModel,
-    pack: FacePack,
-    group: Group,
-    rows: Tensor,
-    parameters: list[nn.Parameter],
-    generator: torch.Generator,
-    meter: Meter,
-) -> float:
-    """Add the gradient of one batch to the parameters; the value of the loss."""
-    total = 0.0
-    if config.reward != "none":
-        results = roll_out(config, base, pack, group, rows, generator, meter)
-        reward = torch.stack([result.reward for result in results]).mean()
-        loss = -config.reward_weight * reward
-        with meter.clock("backward"):
-            if loss.requires_grad:
-                torch.autograd.backward(loss, inputs=parameters)
-        total += loss.item()
-        _record(meter, results)
-    if config.anchor:
-        with meter.clock("anchor"):
-            matching = flow_matching_loss(config, base, group, rows, generator)
-            torch.autograd.backward(config.anchor * matching, inputs=parameters)
-        total += config.anchor * matching.item()
-        meter.add(flow_matching=matching.item())
-    meter.count(len(rows))
-    return total
+class Objective:
+    """The loss of a batch and its gradient.
 
+    Args:
+        config: What to optimise.
+        base: The model with its LoRA.
+        pack: Detector and reward embedder.
+    """
 
-def roll_out(
-    config: RereflConfig,
-    base: ReferenceModel,
-    pack: FacePack,
-    group: Group,
-    rows: Tensor,
-    generator: torch.Generator,
-    meter: Meter,
-) -> Sequence[MatchingResult]:
-    """Rewards of `len(rows) * points` pictures, with gradient through one step each."""
-    conditioning = group.conditioning[rows]
-    device = group.latents.device
-    sigmas = base.sigmas(config.rollout_steps, group.height, group.width).to(device)
-    stops = draw_stops(config, len(rows), generator)
-    with meter.clock("rollout"):
-        noise = start_noise(base, group.height, group.width, [generator] * len(rows))
-        latents = denoise(base, noise, conditioning, sigmas, stops, guidance=config.guidance)
-    each = torch.arange(len(rows)).repeat_interleave(config.points)
-    with meter.clock("step"):
-        clean = predict_clean(
-            base,
-            latents.flatten(0, 1),
-            sigmas[stops.flatten().to(device)],
-            conditioning[each],
-            guidance=config.guidance,
-        )
-        pictures = base.decode(clean)
-        if not bool(pictures.isfinite().all()):
-            raise UmoError(
-                "a roll-out painted a picture that is not finite", hint=f"lower lr ({config.lr})"
+    def __init__(self, config: RereflConfig, base: ReferenceModel, pack: FacePack) -> None:
+        self.config = config
+        self.base = base
+        self.pack = pack
+        self.device = device_of(base.transformer)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.meter = Meter(self.device)
+
+    def backward(self, group: Group, rows: Tensor, parameters: list[nn.Parameter]) -> float:
+        """Add the gradient of samples `rows` to the parameters; the value of the loss."""
+        config, total = self.config, 0.0
+        if config.reward != "none":
+            results = self.rewards(group, rows)
+            loss = -config.reward_weight * torch.stack([r.reward for r in results]).mean()
+            with self.meter.clock("backward"):
+                if loss.requires_grad:
+                    torch.autograd.backward(loss, inputs=parameters)
+            total += loss.item()
+            self._record(results)
+        if config.anchor:
+            with self.meter.clock("anchor"):
+                matching = self.flow_matching(group, rows)
+                torch.autograd.backward(config.anchor * matching, inputs=parameters)
+            total += config.anchor * matching.item()
+            self.meter.add(flow_matching=matching.item())
+        self.meter.count(len(rows))
+        return total
+
+    def rewards(self, group: Group, rows: Tensor) -> list[MatchingResult]:
+        """Rewards of `len(rows) * points` pictures, with gradient through one step of each.
+
+        Raises:
+            UmoError: A picture is not finite.
+        """
+        config, base, meter = self.config, self.base, self.meter
+        conditioning = group.conditioning[rows]
+        sigmas = base.sigmas(config.rollout_steps, group.height, group.width).to(self.device)
+        stops = draw_stops(config, len(rows), self.generator)
+        with meter.clock("rollout"):
+            noise = start_noise(base, group.height, group.width, [self.generator] * len(rows))
+            latents = denoise(base, noise, conditioning, sigmas, stops, guidance=config.guidance)
+        each = torch.arange(len(rows)).repeat_interleave(config.points)
+        with meter.clock("step"):
+            clean = predict_clean(
+                base,
+                latents.flatten(0, 1),
+                sigmas[stops.flatten().to(self.device)],
+                conditioning[each],
+                guidance=config.guidance,
             )
-    with meter.clock("reward"):
-        faces = detect_float(pack.detector, pictures)
-        found = embed_faces(pictures, faces, pack.reward)
-        goals = [group.goals[row] for row in rows[each].tolist()]
-        if config.reward == "single":
-            return single_rewards(goals, found)
-        return matching_rewards(goals, found, config.matching)
+            pictures = base.decode(clean)
+            if not bool(pictures.isfinite().all()):
+                raise UmoError(
+                    "a roll-out painted a picture that is not finite",
+                    hint=f"lower lr ({config.lr})",
+                )
+        with meter.clock("reward"):
+            faces = detect_float(self.pack.detector, pictures)
+            found = embed_faces(pictures, faces, self.pack.reward)
+            goals = [group.goals[row] for row in rows[each].tolist()]
+            if config.reward == "single":
+                return single_rewards(goals, found)
+            return matching_rewards(goals, found, config.matching)
+
+    def flow_matching(self, group: Group, rows: Tensor) -> Tensor:
+        """The base's own loss: mean squared error of the velocity at table noise levels."""
+        clean = group.latents[rows]
+        table = self.base.sigmas(TABLE_STEPS, group.height, group.width)
+        levels = torch.randint(0, len(table), (len(rows),), generator=self.generator)
+        sigma = table[levels].to(self.device)
+        noise = torch.randn(clean.shape, generator=self.generator).to(self.device)
+        scale = sigma[:, None, None, None]
+        velocity = self.base.velocity(
+            (1 - scale) * clean + scale * noise,
+            sigma,
+            group.conditioning[rows],
+            guidance=self.config.anchor_guidance,
+        )
+        return nn.functional.mse_loss(velocity.float(), noise - clean)
+
+    def _record(self, results: Sequence[MatchingResult]) -> None:
+        for result in results:
+            self.meter.add(
+                reward=result.reward.item(),
+                matched=result.matched,
+                mismatched=result.mismatched,
+                missing=result.missing,
+                faces=result.similarity.shape[1],
+            )
 
 
 def draw_stops(config: RereflConfig, count: int, generator: torch.Generator) -> Tensor:
@@ -282,40 +307,6 @@ def draw_stops(config: RereflConfig, count: int, generator: torch.Generator) -> 
     scores = torch.rand(count, last - first + 1, generator=generator)
     from_clean = first + scores.argsort(dim=1)[:, : config.points]
     return config.rollout_steps - from_clean
-
-
-def flow_matching_loss(
-    config: RereflConfig,
-    base: ReferenceModel,
-    group: Group,
-    rows: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """The base's own loss on a batch: mean squared error of the velocity at table noise levels."""
-    clean = group.latents[rows]
-    table = base.sigmas(TABLE_STEPS, group.height, group.width)
-    levels = torch.randint(0, len(table), (len(rows),), generator=generator)
-    sigma = table[levels].to(clean.device)
-    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
-    scale = sigma[:, None, None, None]
-    velocity = base.velocity(
-        (1 - scale) * clean + scale * noise,
-        sigma,
-        group.conditioning[rows],
-        guidance=config.anchor_guidance,
-    )
-    return nn.functional.mse_loss(velocity.float(), noise - clean)
-
-
-def _record(meter: Meter, results: Sequence[MatchingResult]) -> None:
-    for result in results:
-        meter.add(
-            reward=result.reward.item(),
-            matched=result.matched,
-            mismatched=result.mismatched,
-            missing=result.missing,
-            faces=result.similarity.shape[1],
-        )
 
 
 def _write_manifest(

@@ -16,8 +16,7 @@ from umo.data.shards import Dataset
 from umo.errors import UmoError, UsageError
 from umo.files import read_manifest, sha256
 from umo.training.cache import batches, encode_dataset
-from umo.training.log import Meter
-from umo.training.rerefl import RereflConfig, draw_stops, flow_matching_loss, roll_out, train
+from umo.training.rerefl import Objective, RereflConfig, draw_stops, train
 
 SMALL = RereflConfig(
     steps=4, batch=4, rank=4, lr=1e-2, rollout_steps=4, window=(1, 2), warmup=1, log_every=1
@@ -46,8 +45,7 @@ def test_the_reward_reaches_every_lora_parameter_and_nothing_else(
         parameter.data.add_(0.01)
     for parameter in everything(model, pack):
         parameter.requires_grad_(True)
-    generator = torch.Generator().manual_seed(0)
-    results = roll_out(SMALL, model, pack, group, torch.arange(4), generator, Meter())
+    results = Objective(SMALL, model, pack).rewards(group, torch.arange(4))
     torch.stack([result.reward for result in results]).mean().backward(inputs=lora)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in lora)
     mine = {id(parameter) for parameter in lora}
@@ -70,10 +68,9 @@ def test_the_reward_rises(
     group = encode(model, data, pack, goal).groups[0]
 
     def rewards() -> np.ndarray:
-        generator = torch.Generator().manual_seed(9)
         rows = torch.arange(4).repeat(64)
         with torch.no_grad():
-            results = roll_out(config, model, pack, group, rows, generator, Meter())
+            results = Objective(replace(config, seed=9), model, pack).rewards(group, rows)
         return np.array([result.reward.item() for result in results])
 
     before = rewards()
@@ -90,9 +87,8 @@ def test_plain_fine_tuning_lowers_the_flow_matching_loss(
 
     def loss() -> float:
         rows = torch.arange(4).repeat(64)
-        generator = torch.Generator().manual_seed(9)
         with torch.no_grad():
-            return flow_matching_loss(config, model, group, rows, generator).item()
+            return Objective(replace(config, seed=9), model, pack).flow_matching(group, rows).item()
 
     before = loss()
     train(config, base=model, dataset=dataset, pack=pack, out=tmp_path / "out")
