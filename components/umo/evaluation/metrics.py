@@ -155,8 +155,11 @@ def _resampled(totals: Values, counts: Values, rng: np.random.Generator, resampl
     rows = rng.integers(items, size=(resamples, items))
     total = totals[:, rows].sum(axis=2)
     count = counts[:, rows].sum(axis=2)
-    means = 100 * np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    return means[0] if len(means) == 1 else means[0] - means[1]
+    means: Values = 100 * np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    if len(means) == 2:
+        means[0] -= means[1]
+    first: Values = means[0]
+    return first
 
 
 def _best_two(similarity: Values) -> tuple[Values, Values]:

@@ -202,7 +202,7 @@ def test_bad_input_is_refused() -> None:
         matching_reward(random_faces(2, 0), random_faces(2, 0, width=5))
     with pytest.raises(UmoError, match="not finite"):
         matching_reward(random_faces(2, 0), torch.full((2, 6), float("nan"), dtype=torch.double))
-    with pytest.raises(ValueError, match="mismatch is 0.5"):
+    with pytest.raises(ValueError, match=r"mismatch is 0\.5"):
         MatchingConfig(mismatch=0.5)
     with pytest.raises(ValueError, match="missing_penalty is -1"):
         MatchingConfig(missing_penalty=-1)
