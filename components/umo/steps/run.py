@@ -49,7 +49,13 @@ class RunConfig:
 
 
 def summary(layout: Layout) -> dict[str, Any]:
-    """What came out of a finished run folder: `report`, `model`, `version`, scores and more."""
+    """What came out of a finished run folder.
+
+    Returns:
+        `report`, `model`, `version`, `digest`, `mlflow`, `people` (held-out), `base`, `tuned` and
+        `reference` (scores; None without a reference LoRA), `gain` of tuned over base by metric,
+        `gap_closed` by the reference LoRA, and by this run's as `gap_closed_tuned`.
+    """
     version = json.loads(layout.version.read_text())
     scores = json.loads((layout.evaluation / "summary.json").read_text())
     return {
@@ -58,5 +64,11 @@ def summary(layout: Layout) -> dict[str, Any]:
         "version": version["version"],
         "digest": version["digest"],
         "mlflow": str(layout.out / "mlflow.db"),
-        **scores,
+        "people": scores["people"],
+        "base": scores["models"]["base"],
+        "tuned": scores["models"]["tuned"],
+        "reference": scores["models"].get("reference"),
+        "gain": scores["gain"]["tuned"],
+        "gap_closed": scores["gap_closed"].get("reference"),
+        "gap_closed_tuned": scores["gap_closed"]["tuned"],
     }
