@@ -38,6 +38,6 @@ clean: ## Remove .venv and the caches; runs stay
 $(STAMP): pyproject.toml constraints.txt
 	@echo "building $(VENV): a few minutes the first time"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -q -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install -qq -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@

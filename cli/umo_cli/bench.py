@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from umo_cli.options import ConfigOption, OutputOption, SetOption, configure
+from umo_cli.options import ConfigOption, HelpOption, OutputOption, SetOption, configure
 from umo_cli.output import print_json, work_on_stderr
 
-app = typer.Typer(help="Reproduce comparisons.", rich_markup_mode=None)
+app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
 
 @app.callback()
-def bench() -> None:
+def bench(help_wanted: HelpOption = False) -> None:
     """Reproduce published comparisons."""
 
 

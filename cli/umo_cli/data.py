@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
-from umo_cli.options import ConfigOption, OutputOption, SetOption, configure
+from umo_cli.options import ConfigOption, HelpOption, OutputOption, SetOption, configure
 from umo_cli.output import print_json, print_manifest, print_table, progress_bar, work_on_stderr
 
-app = typer.Typer(help="Make and look at datasets.", rich_markup_mode=None)
+app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+
+
+@app.callback()
+def data(help_wanted: HelpOption = False) -> None:
+    """Make and look at datasets."""
 
 
 @app.command()

