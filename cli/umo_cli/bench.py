@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from umo_cli.options import ConfigOption, HelpOption, OutputOption, SetOption, configure
-from umo_cli.output import print_json, work_on_stderr
+from umo_cli.output import print_json, progress_bar, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
@@ -24,9 +24,12 @@ def ablation(
     output: OutputOption = "table",
 ) -> None:
     """Compare base, fine-tuning, ReReFL+SIR and ReReFL+MIMR over several seeds; takes hours."""
-    with work_on_stderr():
-        from umo.steps import ablation as step
+    with work_on_stderr(), progress_bar("ablation") as progress:
+        from umo.steps.ablation import AblationConfig, table
+        from umo.steps.ablation import ablation as compare
 
-        settings = configure(step.AblationConfig, config, assignments)
-        result = step.ablation(settings, out)
-    print_json(result)
+        result = compare(configure(AblationConfig, config, assignments), out, progress)
+    if output == "json":
+        print_json(result)
+    else:
+        typer.echo(table(result))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from umo_cli.options import ConfigOption, HelpOption, OutputOption, SetOption, configure
-from umo_cli.output import print_json, print_manifest, print_table, progress_bar, work_on_stderr
+from umo_cli.output import print_facts, print_json, print_manifest, progress_bar, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
@@ -26,7 +26,6 @@ def render(
     """Render scenes of people who do not exist, with reference views of each."""
     with work_on_stderr(), progress_bar("render") as progress:
         from umo.data.render import RenderConfig
-
         from umo.steps import synthesize
 
         settings = configure(RenderConfig, config, assignments)
@@ -53,5 +52,5 @@ def show(
     if output == "json":
         print_json({"digest": dataset.digest, "samples": len(dataset), "people": samples})
         return
-    print_table([["folder", folder], ["digest", dataset.digest], ["samples", len(dataset)]])
-    print_table(list(samples.items()), header=["people in the picture", "samples"])
+    print_facts({"folder": folder, "digest": dataset.digest, "samples": len(dataset)})
+    print_facts({f"with {people} people": count for people, count in samples.items()})

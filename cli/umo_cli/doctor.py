@@ -11,7 +11,7 @@ import typer
 
 from umo.errors import ExitCode, UmoError
 from umo_cli.options import OutputOption
-from umo_cli.output import print_json, print_table, work_on_stderr
+from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
 
 GIB = 2**30
 MEMORY_NEEDED = 6 * GIB
@@ -41,9 +41,8 @@ def doctor(output: OutputOption = "table") -> None:
     else:
         rows = [["ok" if check.ok else "FAIL", check.name, check.found] for check in checks]
         print_table(rows, header=["", "check", "found"])
-        fixes = [[check.name, check.fix] for check in checks if not check.ok]
-        if fixes:
-            print_table(fixes, title="What to do")
+        if not healthy:
+            print_facts({check.name: check.fix for check in checks if not check.ok})
     if not healthy:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -35,12 +35,10 @@ def rebuild(
     Exit code 5 if a network differs by more than the tolerance; the pack is then as it was.
     """
     with work_on_stderr():
-        from umo.faces import rebuild as faces_rebuild
+        from umo.faces.packs import OPEN_PACK
+        from umo.faces.rebuild import run
 
-        proofs = [
-            asdict(proof)
-            for proof in faces_rebuild.run(archives, target or faces_rebuild.OPEN_PACK)
-        ]
+        proofs = [asdict(proof) for proof in run(archives, target or OPEN_PACK)]
     if output == "json":
         print_json({"proofs": proofs})
     else:

@@ -65,34 +65,42 @@ def print_manifest(folder: Path, output: Format) -> None:
     if output == "json":
         print_json(facts)
     else:
-        print_table([[key, value] for key, value in facts.items() if not isinstance(value, dict)])
+        print_facts({key: value for key, value in facts.items() if not isinstance(value, dict)})
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print a line for each fact; values are never broken, so that paths can be copied."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {text(value)}")
 
 
 def print_table(
-    rows: Sequence[Sequence[object]], *, header: Sequence[str] = (), title: str = ""
+    rows: Sequence[Sequence[object]], *, header: Sequence[str], title: str = ""
 ) -> None:
     """Print rows in columns that wrap at the width of the terminal, 80 where there is none.
 
     Args:
-        rows: Cells, as many in each row.
-        header: Names of the columns; without them no header is shown.
+        rows: Cells, as many in each row; columns of numbers are aligned to the right.
+        header: Names of the columns.
         title: A line above the table.
     """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, show_header=bool(header), pad_edge=False, header_style="bold")
-    columns = header or [""] * len(rows[0])
-    for index, name in enumerate(columns):
-        numbers = all(isinstance(row[index], int | float) for row in rows)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    cells = [[text(cell) for cell in row] for row in rows]
+    for name, column in zip(header, zip(*cells, strict=True), strict=True):
+        numbers = all(cell[:1] in "+-0123456789" for cell in column)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(text(cell)) for cell in row))
-    console = Console(highlight=False, soft_wrap=False)
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console = Console(highlight=False)
     if title:
-        console.print(f"\n[bold]{escape(title)}[/bold]")
+        console.print(f"[bold]{escape(title)}[/bold]")
     console.print(table)
+    console.print()
 
 
 def text(value: object) -> str:

@@ -18,6 +18,8 @@ T = TypeVar("T")
 def from_mapping(cls: type[T], values: Mapping[str, Any], *, where: str = "config") -> T:
     """Build the dataclass `cls` from plain values, refusing unknown keys and wrong types.
 
+    Values of a dataclass field change the default of that field; the rest of it stays.
+
     Args:
         cls: A frozen dataclass, possibly with dataclass fields.
         values: Plain values, as YAML or JSON give them.
@@ -28,7 +30,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], *, where: str = "confi
     """
     _refuse_unknown(cls, values, where)
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        return TypeAdapter(cls).validate_python(_on_defaults(cls, values))
     except ValidationError as error:
         raise UsageError(f"{where}: {_first_line(error, cls.__name__)}") from error
 
@@ -85,6 +87,24 @@ def _first_line(error: ValidationError, name: str) -> str:
             return f"{path}: {first['ctx']['error']}"
         case _:
             return f"{path} is {first['input']!r}: {first['msg']}"
+
+
+def _on_defaults(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(values)
+    for field in dataclasses.fields(cls):
+        given = values.get(field.name)
+        if field.default_factory is not dataclasses.MISSING and isinstance(given, Mapping):
+            filled[field.name] = _over(field.default_factory(), given)
+    return filled
+
+
+def _over(default: Any, given: Any) -> Any:
+    """`given`, completed from the dataclass `default`; any other default gives way."""
+    if not (dataclasses.is_dataclass(default) and isinstance(given, Mapping)):
+        return given
+    names = [field.name for field in dataclasses.fields(default) if field.init]
+    kept = {name: getattr(default, name) for name in names}
+    return {**kept, **{name: _over(kept[name], value) for name, value in given.items()}}
 
 
 def _refuse_unknown(hint: Any, value: Any, where: str) -> None:

@@ -53,6 +53,16 @@ def test_wrong_settings_give_one_line(values: dict[str, object], message: str) -
     assert "\n" not in str(caught.value)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    outer: Outer = field(default_factory=lambda: Outer(steps=7, inner=Inner(kind="b")))
+
+
+def test_values_change_the_default_of_their_field() -> None:
+    built = config.from_mapping(Whole, {"outer": {"inner": {"rate": 2}}})
+    assert built == Whole(outer=Outer(steps=7, inner=Inner(rate=2.0, kind="b")))
+
+
 def test_load_reads_yaml(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("steps: 4\ninner:\n  kind: b\n")

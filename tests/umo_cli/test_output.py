@@ -67,3 +67,9 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
         update({"done": 1, "total": 2, "phase": "encode"})
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
+
+
+def test_facts_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/a" * 100
+    output.print_facts({"look at": path, "a": 1})
+    assert capsys.readouterr().out.splitlines() == [f"look at  {path}", "a        1"]
