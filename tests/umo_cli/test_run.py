@@ -46,5 +46,5 @@ def test_summary_shows_models_side_by_side(
 
 
 def test_summary_without_a_reference(capsys: pytest.CaptureFixture[str]) -> None:
-    run.show({**SUMMARY, "reference": None})
+    run.show({**SUMMARY, "reference": None, "gap_closed": None})
     assert "reference" not in capsys.readouterr().out
