@@ -1,10 +1,12 @@
 """Runs the training pipeline on this machine, as a process of its own.
 
-kfp's local runner takes over the root logger and prints; here both belong to it alone.
+kfp's local runner takes over the root logger and prints; here both belong to it alone. SIGTERM is
+for the step, which cleans up and ends; this process then ends because its task failed.
 Called as `python -m umo_pipelines.local <arguments.json>`.
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ def main(arguments: Path) -> None:
     Raises:
         RuntimeError: A task failed.
     """
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     values = json.loads(arguments.read_text())
     local.init(
         runner=local.SubprocessRunner(use_venv=False),

@@ -155,7 +155,7 @@ def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
         ) from None
     finally:
         if child.poll() is None:
-            os.killpg(child.pid, signal.SIGINT)
+            os.killpg(child.pid, signal.SIGTERM)
             try:
                 child.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
@@ -165,7 +165,7 @@ def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM acts as SIGINT, where a handler may be set."""
+    """SIGTERM acts as an interrupt, where a handler may be set."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -5,6 +5,7 @@ one fails, its message, hint and exit code.
 """
 
 import json
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -75,6 +76,8 @@ def journal_path(out: Path) -> Path:
 def step(out: Path, name: str) -> Iterator[Journal]:
     """Run a step of the run folder `out` as this process: a failure is journalled and exits.
 
+    SIGTERM, which a preempted pod gets, interrupts the step: it cleans up and may be run again.
+
     Args:
         out: Run folder.
         name: The step's name.
@@ -83,6 +86,7 @@ def step(out: Path, name: str) -> Iterator[Journal]:
         SystemExit: The step failed; the status is its exit code.
     """
     journal = Journal(out, name)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     journal.write("started")
     try:
         yield journal

@@ -23,7 +23,9 @@ class RunConfig:
     """Face pack, `open` or `insightface:<folder>`."""
     tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune"))
     """People to tune on."""
-    held_out: RenderConfig = field(default_factory=lambda: RenderConfig(split="held-out"))
+    held_out: RenderConfig = field(
+        default_factory=lambda: RenderConfig(split="held-out", samples=120)
+    )
     """People to judge on."""
     train: RereflConfig = field(default_factory=RereflConfig)
     """How to tune; its seed is the run's."""

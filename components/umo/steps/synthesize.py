@@ -1,5 +1,6 @@
 """Step: render people into a dataset."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from umo.data.render import RenderConfig, render_samples
 from umo.data.schema import Sample
 from umo.data.shards import write_dataset
 from umo.steps.journal import Outcome, Progress, ignore
+
+SAMPLES_PER_WORKER = 16
+"""Fewer are rendered before another process has started."""
 
 
 def run(config: RenderConfig, *, folder: Path, progress: Progress = ignore) -> Outcome:
@@ -23,8 +27,10 @@ def run(config: RenderConfig, *, folder: Path, progress: Progress = ignore) -> O
     if manifest := lineage.finished(folder, name):
         return Outcome(folder=folder, digest=manifest["digest"], reused=True)
 
+    workers = min(os.cpu_count() or 1, 1 + config.samples // SAMPLES_PER_WORKER)
+
     def counted() -> Iterator[Sample]:
-        for done, sample in enumerate(render_samples(config), start=1):
+        for done, sample in enumerate(render_samples(config, workers=workers), start=1):
             yield sample
             progress({"done": done, "total": config.samples})
 
