@@ -23,7 +23,7 @@ GREY = "#7d7d7d"
 MISSING = "#d0342c"
 TILE = 216
 """Least height of a drawn picture, pixels; a person has two thirds of it in width."""
-GUTTER, CAPTION, GAP, MARGIN = 58, 46, 28, 16
+GUTTER, CAPTION, GAP, MARGIN = 58, 56, 28, 16
 FONT = 17
 
 
@@ -102,7 +102,8 @@ def _draw_faces(
     for face, person in owner.items():
         left, upper, right, _ = boxes[face]
         label = ((left + right) / 2, top + GUTTER - 14)
-        draw.line(((centres[person], top + 4), label), fill=_colour(person), width=4)
+        draw.circle((centres[person], top + 8), 6, fill=_colour(person))
+        draw.line(((centres[person], top + 8), label), fill=_colour(person), width=4)
         draw.line((label, (label[0], max(upper, label[1]))), fill=_colour(person), width=2)
     for face, person in owner.items():
         middle = (boxes[face][0] + boxes[face][2]) / 2

@@ -36,6 +36,8 @@ def training_curves(
     """
     names = [name for name in CURVES if any(name in line for log in logs.values() for line in log)]
     colours = dict(zip(titles, MODEL_COLOURS, strict=False))
+    lengths = [log[-1]["step"] for log in logs.values() if log]
+    far_apart = max(lengths, default=1) > 5 * min(lengths, default=1)
     rows = -(-len(names) // 3)
     with _style():
         figure = Figure(figsize=(9.6, 2.4 * rows), layout="constrained")
@@ -47,6 +49,7 @@ def training_curves(
                     axes.plot(*zip(*points, strict=True), color=colours[label], linewidth=1.6)
             axes.set_title(CURVES[name], fontsize=10)
             axes.set_xlabel("step", fontsize=8)
+            axes.set_xscale("log" if far_apart else "linear")
         handles = [
             mpl.lines.Line2D([], [], color=colours[label], label=titles[label]) for label in logs
         ]

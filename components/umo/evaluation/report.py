@@ -51,14 +51,14 @@ def write_report(folder: Path, dataset: Dataset) -> None:
     shown = first_of_each_count(scores)
     with atomic_path(folder / "result.png") as staged:
         grid([draw(item) for item in shown], columns=len(shown)).save(staged, format="PNG")
-    ranked = ranking(scores, summary["base"])
+    ranked = ranking(scores, summary["base"], primary(summary))
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["signed"] = _signed
+    environment.filters |= {"signed": _signed, "percent": _percent}
     page = environment.get_template("report.html").render(
         summary=summary,
         titles=titles,
@@ -71,7 +71,7 @@ def write_report(folder: Path, dataset: Dataset) -> None:
         curves=_svg_uri(training_curves(logs, titles)) if logs else "",
         settings=json.dumps(summary["config"], indent=1),
         lineage=json.dumps(summary["lineage"], indent=1),
-        compared=titles.get(primary(summary) or "", ""),
+        compared=primary(summary),
     )
     write_text(folder / "report.html", page)
 
@@ -123,13 +123,11 @@ def first_of_each_count(scores: Scores) -> list[Mapping[str, Any]]:
     ]
 
 
-def ranking(scores: Scores, base: str) -> list[Mapping[str, Any]]:
-    """Items from the largest gain in ID-Sim by the judge to the smallest; base alone: by its own.
+def ranking(scores: Scores, base: str, label: str | None) -> list[Mapping[str, Any]]:
+    """Items from the largest gain of a model over base to the smallest; base alone: by its own.
 
-    The gain is that of the primary model, over all pictures of the item.
+    What gains is ID-Sim by the judge, over all pictures of the item.
     """
-    labels = [label for label in scores[0]["models"] if label != base]
-    label = "tuned" if "tuned" in labels else (labels or [None])[0]
 
     def level(item: Mapping[str, Any], name: str) -> float:
         return float(np.mean([p["judge"]["id_sim"] for p in item["models"][name]]))
@@ -182,5 +180,9 @@ def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _signed(value: float, digits: int = 1) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def _percent(share: float | None) -> str:
+    return "undefined" if share is None else f"{100 * share:.0f} %".replace("-", "−")

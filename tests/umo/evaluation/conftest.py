@@ -1,5 +1,6 @@
 """Six people in two views, and a model that pastes its references into the picture."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from umo.bases.protocol import Conditioning
 from umo.data.schema import Image, Sample
 from umo.data.shards import Dataset, write_dataset
 from umo.errors import DiffersError
+from umo.evaluation.evaluate import EvaluationConfig, evaluate
 from umo.faces.packs import FacePack, load_pack
+from umo.files import write_manifest
 
 PEOPLE = Path(__file__).parents[2] / "golden" / "people.webp"
 TILE = 96
@@ -159,3 +162,35 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         {"split": "held-out"},
     )
     return Dataset(folder)
+
+
+CONFIG = EvaluationConfig(steps=2, batch=4, resamples=500)
+
+
+@pytest.fixture(scope="session")
+def loras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tuned/` copies references and has a log and a manifest; `strangers/` takes other items'."""
+    folder = tmp_path_factory.mktemp("loras")
+    for label, shift in (("tuned", 0), ("strangers", 1)):
+        (folder / label).mkdir()
+        model = PasteModel()
+        model.keep, model.shift = 1.0, shift
+        model.save_lora(folder / label / "lora.safetensors")
+    lines = [{"step": step, "reward": step / 100, "matched": 0.5} for step in range(1, 20)]
+    log = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "tuned" / "metrics.jsonl").write_text(log)
+    write_manifest(folder / "tuned", {"kind": "lora", "seed": 3})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory, loras: Path, dataset: Dataset, pack: FacePack
+) -> Path:
+    """The folder of an evaluation of base, `tuned` and `strangers`."""
+    out = tmp_path_factory.mktemp("evaluation") / "out"
+    models = {"base": None} | {
+        label: loras / label / "lora.safetensors" for label in ("tuned", "strangers")
+    }
+    evaluate(models, base=PasteModel(), dataset=dataset, pack=pack, out=out, config=CONFIG)
+    return out
