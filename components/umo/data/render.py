@@ -148,6 +148,13 @@ def _draw_light(place: str, rng: Generator) -> Light:
     )
 
 
+def recount(prompt: str, people: int) -> str:
+    """A renderer's prompt with another number of people."""
+    said = next(words for words in COUNTS if words.lower() in prompt.lower())
+    words = COUNTS[people - 1]
+    return prompt.replace(said, words).replace(said.lower(), words.lower())
+
+
 def _prompt(count: int, place: str, rng: Generator) -> str:
     form = str(rng.choice(FORMS[: 3 if count > 1 else 2]))
     people = COUNTS[count - 1] if form.startswith("{people}") else COUNTS[count - 1].lower()

@@ -1,0 +1,171 @@
+"""The embedded base before training: FLUX's architecture in a size that two CPU cores can tune.
+
+Its pictures are `TILE` px high and one `TILE` wide for each person; every part is a stock diffusers
+or transformers class, so the folder it is saved to is a standard diffusers folder.
+"""
+
+import tempfile
+from collections.abc import Iterable
+
+import torch
+from diffusers import AutoencoderDC, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
+
+from umo.bases.flux_reference import FluxReference, Parts
+
+VOCABULARY = 512
+TEXT_LENGTH = 16
+CLIP_WIDTH = 64
+T5_WIDTH = 96
+LATENT_CHANNELS = 8
+"""The autoencoder shrinks by 8 and keeps this many channels."""
+
+
+def new_autoencoder(*, seed: int) -> AutoencoderDC:
+    """An untrained autoencoder, factor 8."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoencoderDC(
+            latent_channels=LATENT_CHANNELS,
+            encoder_block_types="ResBlock",
+            decoder_block_types="ResBlock",
+            encoder_block_out_channels=(16, 32, 64, 128),
+            decoder_block_out_channels=(16, 32, 64, 128),
+            encoder_layers_per_block=(0, 1, 1, 1),
+            decoder_layers_per_block=(0, 1, 2, 2),
+            encoder_qkv_multiscales=((),) * 4,
+            decoder_qkv_multiscales=((),) * 4,
+            upsample_block_type="pixel_shuffle",
+            downsample_block_type="pixel_unshuffle",
+        )
+
+
+def new_base(
+    vae: AutoencoderDC,
+    prompts: Iterable[str],
+    *,
+    seed: int,
+    width: int = 192,
+    double_blocks: int = 2,
+    single_blocks: int = 4,
+) -> FluxReference:
+    """An untrained base around a trained autoencoder.
+
+    Args:
+        vae: Its autoencoder.
+        prompts: What the tokenizers learn their vocabulary from.
+        seed: Seed of the weights.
+        width: Width of the transformer, a multiple of 32.
+        double_blocks: Blocks with separate text and image streams.
+        single_blocks: Blocks with one stream.
+    """
+    corpus = sorted(set(prompts))
+    clip_tokenizer, t5_tokenizer = _clip_tokenizer(corpus), _t5_tokenizer(corpus)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        clip = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(clip_tokenizer),
+                hidden_size=CLIP_WIDTH,
+                intermediate_size=2 * CLIP_WIDTH,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                max_position_embeddings=TEXT_LENGTH,
+                bos_token_id=clip_tokenizer.bos_token_id,
+                eos_token_id=clip_tokenizer.eos_token_id,
+                pad_token_id=clip_tokenizer.pad_token_id,
+            )
+        )
+        t5 = T5EncoderModel(
+            T5Config(
+                vocab_size=len(t5_tokenizer),
+                d_model=T5_WIDTH,
+                d_kv=T5_WIDTH // 2,
+                d_ff=2 * T5_WIDTH,
+                num_layers=1,
+                num_heads=2,
+                dropout_rate=0.0,
+                pad_token_id=t5_tokenizer.pad_token_id,
+                eos_token_id=t5_tokenizer.eos_token_id,
+            )
+        )
+        transformer = FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=4 * LATENT_CHANNELS,
+            num_layers=double_blocks,
+            num_single_layers=single_blocks,
+            attention_head_dim=32,
+            num_attention_heads=width // 32,
+            joint_attention_dim=T5_WIDTH,
+            pooled_projection_dim=CLIP_WIDTH,
+            guidance_embeds=False,
+            axes_dims_rope=(8, 12, 12),
+        )
+    return FluxReference(
+        Parts(
+            transformer=transformer,
+            vae=vae,
+            text_encoder=clip,
+            tokenizer=clip_tokenizer,
+            text_encoder_2=t5,
+            tokenizer_2=t5_tokenizer,
+            scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        ),
+        name="embedded",
+        digest="untrained",
+    )
+
+
+def tiny(seed: int) -> FluxReference:
+    """A base with random weights and a narrow transformer, for trying things out quickly."""
+    prompts = ["One person on a beach", "Two people side by side in a park"]
+    vae = new_autoencoder(seed=seed)
+    return new_base(vae, prompts, seed=seed, width=32, double_blocks=1, single_blocks=1)
+
+
+def _clip_tokenizer(corpus: list[str]) -> CLIPTokenizer:
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<|startoftext|>", "<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((line.lower() for line in corpus), trainer)
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary, merges = tokenizer.model.save(folder)
+        return CLIPTokenizer(
+            vocabulary, merges, model_max_length=TEXT_LENGTH, pad_token="<|endoftext|>"
+        )
+
+
+def _t5_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<pad>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=TEXT_LENGTH,
+        pad_token="<pad>",
+        eos_token="</s>",
+    )

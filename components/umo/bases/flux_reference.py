@@ -1,0 +1,327 @@
+"""FLUX with reference pictures, UNO's way; the embedded base is the same class in small.
+
+Kept from UNO: references are clean latents that share the target's input projection and follow it
+in the image stream, `[target | reference 1 | ... | reference N]`; reference `k` starts at the lower
+right corner of everything before it (diagonal position ids); the velocity is `noise - data`; the
+sigmas are shifted by `mu = 0.5 + 0.65 * (n - 256) / 3840` with `n = (width/8) * (height/8) / 256`.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderDC, AutoencoderKL, FlowMatchEulerDiscreteScheduler
+from diffusers import FluxTransformer2DModel as Transformer
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
+
+from umo.bases.protocol import Conditioning, device_of
+from umo.errors import DiffersError, NotFoundError, UsageError
+from umo.files import atomic_path, read_manifest
+
+ADAPTER = "default"
+PATCH = 2
+"""Latents on a side of a token."""
+ATTENTION = ("to_q", "to_k", "to_v")
+CONTEXT_ATTENTION = ("add_q_proj", "add_k_proj", "add_v_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The components of a diffusers FLUX folder, by their folder names."""
+
+    transformer: Transformer
+    vae: AutoencoderDC | AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: PreTrainedTokenizerBase
+    text_encoder_2: T5EncoderModel
+    tokenizer_2: PreTrainedTokenizerBase
+    scheduler: FlowMatchEulerDiscreteScheduler
+
+
+class FluxReference:
+    """A FLUX model with references (a `ReferenceModel`).
+
+    Args:
+        parts: The components.
+        name: What to call it.
+        digest: sha256 of the base weights.
+    """
+
+    def __init__(self, parts: Parts, *, name: str, digest: str) -> None:
+        self.parts = parts
+        self.name = name
+        self.digest = digest
+        self.transformer: nn.Module = parts.transformer
+        for module in (parts.transformer, parts.vae, parts.text_encoder, parts.text_encoder_2):
+            module.requires_grad_(False).eval()
+
+    @classmethod
+    def load(cls, folder: Path) -> "FluxReference":
+        """Read a diffusers folder that has a umo manifest.
+
+        Raises:
+            NotFoundError: There is no such folder, or it lacks a component.
+            UsageError: A component cannot be read.
+            DiffersError: A file is not the one that the manifest names.
+        """
+        if not (folder / "model_index.json").is_file():
+            raise NotFoundError(
+                f"{folder} is no base: it has no model_index.json",
+                hint="name a diffusers folder, or `embedded`",
+            )
+        manifest = read_manifest(folder, verify=True)
+        classes: dict[str, Any] = {
+            "transformer": Transformer,
+            "vae": _autoencoder_class(folder),
+            "text_encoder": CLIPTextModel,
+            "tokenizer": AutoTokenizer,
+            "text_encoder_2": T5EncoderModel,
+            "tokenizer_2": AutoTokenizer,
+            "scheduler": FlowMatchEulerDiscreteScheduler,
+        }
+        parts = {}
+        for name, part in classes.items():
+            if not (folder / name).is_dir():
+                raise NotFoundError(f"{folder} is no base: it has no {name} folder")
+            try:
+                parts[name] = part.from_pretrained(folder / name, local_files_only=True)
+            except (OSError, ValueError, SafetensorError) as error:
+                reason = " ".join(str(error).split())
+                raise UsageError(f"{folder / name} cannot be read: {reason}") from error
+        return cls(Parts(**parts), name=manifest["name"], digest=manifest["digest"])
+
+    def save(self, folder: Path) -> None:
+        """Write the components as a diffusers folder (without a manifest)."""
+        index: dict[str, Any] = {"_class_name": "FluxPipeline"}
+        for field in fields(self.parts):
+            part = getattr(self.parts, field.name)
+            part.save_pretrained(folder / field.name)
+            library = type(part).__module__.split(".")[0]
+            index[field.name] = [library, type(part).__name__]
+        (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+    @torch.no_grad()
+    def encode(
+        self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
+    ) -> Conditioning:
+        """Encode prompts and, for each, its reference pictures (float `[3,h,w]`, -1..1)."""
+        counts = {len(pictures) for pictures in references}
+        if len(counts) != 1:
+            raise UsageError(
+                f"a batch has {sorted(counts)} references, it must have one number of them"
+            )
+        text, pooled = self.encode_text(prompts)
+        slots = [torch.stack(list(slot)) for slot in zip(*references, strict=True)]
+        encoded = tuple(self.encode_images(slot.to(text.device)) for slot in slots)
+        return Conditioning(text=text, pooled=pooled, references=encoded)
+
+    def encode_text(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """T5 features `[B,L,D]` without a mask, as FLUX has it, and CLIP's pooled `[B,P]`."""
+        parts = self.parts
+        device = device_of(parts.text_encoder)
+
+        def tokens(tokenizer: PreTrainedTokenizerBase, most: int) -> Tensor:
+            length = min(tokenizer.model_max_length, most)
+            encoded = tokenizer(
+                list(prompts),
+                padding="max_length",
+                truncation=True,
+                max_length=length,
+                return_tensors="pt",
+            )
+            ids: Tensor = encoded["input_ids"].to(device)
+            return ids
+
+        text = parts.text_encoder_2(tokens(parts.tokenizer_2, 512)).last_hidden_state
+        pooled = parts.text_encoder(tokens(parts.tokenizer, 77)).pooler_output
+        return text, pooled
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents `[B,C,h,w]` of pictures `[B,3,H,W]` in -1..1; the mean of the posterior."""
+        encoded = self.parts.vae.encode(images)
+        if isinstance(self.parts.vae, AutoencoderKL):
+            raw = encoded.latent_dist.mode()
+        else:
+            raw = encoded.latent
+        config = self.parts.vae.config
+        latents: Tensor = (raw - (config.get("shift_factor") or 0.0)) * config["scaling_factor"]
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures `[B,3,H,W]`, about -1..1 and never clamped, with gradient."""
+        config = self.parts.vae.config
+        raw = latents / config["scaling_factor"] + (config.get("shift_factor") or 0.0)
+        pictures: Tensor = self.parts.vae.decode(raw).sample
+        return pictures
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """`(C,h,w)` of the latents of a picture of `height` x `width` pixels.
+
+        Raises:
+            UsageError: A side is no multiple of 16 px.
+        """
+        if height % 16 or width % 16:
+            raise UsageError(
+                f"a picture of {width} x {height} px cannot be made", hint="use multiples of 16"
+            )
+        channels = self.parts.transformer.config["in_channels"] // PATCH**2
+        return channels, height // 8, width // 8
+
+    def sigmas(self, steps: int, height: int, width: int) -> Tensor:
+        """Shifted sigmas `[steps+1]` from 1 to 0."""
+        areas = (width // 8) * (height // 8) // 256
+        shift = math.exp(0.5 + 0.65 * (areas - 256) / 3840)
+        sigma = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+        return (shift * sigma / (1 + (shift - 1) * sigma)).float()
+
+    def velocity(
+        self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
+    ) -> Tensor:
+        """Velocity `[B,C,h,w]` at `sigma` `[B]`; `guidance` is FLUX's embedded scalar."""
+        images = (latents, *conditioning.references)
+        _, _, height, width = latents.shape
+        embeds = self.parts.transformer.config["guidance_embeds"]
+        output = self.transformer(
+            hidden_states=torch.cat([pack(image) for image in images], dim=1),
+            encoder_hidden_states=conditioning.text,
+            pooled_projections=conditioning.pooled,
+            timestep=sigma.to(latents.dtype),
+            guidance=torch.full_like(sigma, guidance) if embeds else None,
+            img_ids=position_ids([image.shape[-2:] for image in images]).to(latents.device),
+            txt_ids=latents.new_zeros(conditioning.text.shape[1], 3),
+            return_dict=False,
+        )[0]
+        tokens = (height // PATCH) * (width // PATCH)
+        return unpack(output[:, :tokens], height, width)
+
+    def lora_targets(self) -> list[str]:
+        """UNO's: attention of every block, and the output of the single blocks, by full name."""
+        config = self.parts.transformer.config
+        targets = []
+        for block in range(config["num_layers"]):
+            names = (*ATTENTION, *CONTEXT_ATTENTION, "to_out.0", "to_add_out")
+            targets += [f"transformer_blocks.{block}.attn.{name}" for name in names]
+        for block in range(config["num_single_layers"]):
+            prefix = f"single_transformer_blocks.{block}"
+            targets += [f"{prefix}.attn.{name}" for name in ATTENTION] + [f"{prefix}.proj_out"]
+        return targets
+
+    def add_lora(self, rank: int, *, seed: int) -> list[nn.Parameter]:
+        """Attach a fresh LoRA (alpha = rank, A normal with deviation 1/rank, B zero)."""
+        self.without_lora()
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=self.lora_targets(),
+            init_lora_weights="gaussian",
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.parts.transformer.add_adapter(config, adapter_name=ADAPTER)
+        return [p for p in self.transformer.parameters() if p.requires_grad]
+
+    def load_lora(self, path: Path) -> None:
+        """Attach the LoRA of a safetensors file.
+
+        Raises:
+            NotFoundError: There is no such file.
+            UsageError: It is no safetensors file.
+            DiffersError: A key is missing, unexpected or of another shape; it names the keys.
+        """
+        if not path.is_file():
+            raise NotFoundError(f"no LoRA at {path}")
+        try:
+            with safe_open(path, "pt") as file:
+                ranks = {file.get_slice(k).get_shape()[0] for k in file.keys() if "lora_A" in k}  # noqa: SIM118
+            tensors = {_inner(key): tensor for key, tensor in load_file(path).items()}
+        except SafetensorError as error:
+            raise UsageError(f"{path} is no safetensors file: {error}") from error
+        if len(ranks) != 1:
+            raise DiffersError(f"{path} has LoRA ranks {sorted(ranks)}, it must have one")
+        self.add_lora(ranks.pop(), seed=0)
+        expected = get_peft_model_state_dict(self.parts.transformer, adapter_name=ADAPTER)
+        problems = _differences(expected, tensors)
+        if problems:
+            self.without_lora()
+            raise DiffersError(f"{path} does not fit {self.name}: {problems}")
+        set_peft_model_state_dict(self.parts.transformer, tensors, adapter_name=ADAPTER)
+        self.transformer.requires_grad_(False)
+
+    def save_lora(self, path: Path) -> None:
+        """Write the attached LoRA with diffusers' key names, atomically."""
+        state = get_peft_model_state_dict(self.parts.transformer, adapter_name=ADAPTER)
+        tensors = {f"transformer.{key}": t.detach().contiguous().cpu() for key, t in state.items()}
+        with atomic_path(path) as staged:
+            save_file(tensors, staged, metadata={"format": "pt"})
+
+    def without_lora(self) -> None:
+        """Detach any LoRA: the base again."""
+        if getattr(self.parts.transformer, "peft_config", None):
+            self.parts.transformer.unload_lora()
+        self.transformer.requires_grad_(False)
+
+
+def pack(latents: Tensor) -> Tensor:
+    """Tokens `[B,(h/2)(w/2),4C]` of latents `[B,C,h,w]`, row by row; the channel varies slowest."""
+    batch, channels, height, width = latents.shape
+    grid = latents.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * PATCH**2)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Latents `[B,C,h,w]` of tokens `[B,(h/2)(w/2),4C]`."""
+    batch = tokens.shape[0]
+    grid = tokens.reshape(batch, height // PATCH, width // PATCH, -1, PATCH, PATCH)
+    return grid.permute(0, 3, 1, 4, 2, 5).reshape(batch, -1, height, width)
+
+
+def position_ids(sizes: Sequence[Sequence[int]]) -> Tensor:
+    """Position ids `[S,3]` of the target and its references, from their latents' heights, widths.
+
+    Each picture starts at the lower right corner of the one before it.
+    """
+    ids, top, left = [], 0, 0
+    for height, width in sizes:
+        rows, columns = height // PATCH, width // PATCH
+        grid = torch.zeros(rows, columns, 3)
+        grid[..., 1] = top + torch.arange(rows)[:, None]
+        grid[..., 2] = left + torch.arange(columns)[None, :]
+        ids.append(grid.reshape(-1, 3))
+        top, left = top + rows, left + columns
+    return torch.cat(ids)
+
+
+def _inner(key: str) -> str:
+    return key.removeprefix("transformer.")
+
+
+def _autoencoder_class(folder: Path) -> type:
+    try:
+        name = json.loads((folder / "vae" / "config.json").read_text())["_class_name"]
+    except (OSError, ValueError, KeyError):
+        raise NotFoundError(f"{folder} is no base: it has no vae/config.json") from None
+    known = {cls.__name__: cls for cls in (AutoencoderDC, AutoencoderKL)}
+    if name not in known:
+        raise UsageError(f"{folder} has a {name}, known autoencoders are {', '.join(known)}")
+    return known[name]
+
+
+def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(found.keys() - expected.keys())
+    shapes = [
+        f"{key} is {tuple(found[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in sorted(expected.keys() & found.keys())
+        if expected[key].shape != found[key].shape
+    ]
+    groups = (("missing", missing), ("unexpected", unexpected), ("other shape", shapes))
+    return "; ".join(f"{label}: {', '.join(keys)}" for label, keys in groups if keys)
