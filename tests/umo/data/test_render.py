@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from umo.config import from_mapping
+from umo.data.people import draw_person, draw_view
+from umo.data.portrait import portray
+from umo.data.render import SPLITS, TILE, RenderConfig, person, recount, render_sample
+from umo.data.shader import Light
+from umo.errors import UsageError
+
+LIGHT = Light(direction=(0.0, 0.9, 0.43), key=0.7, ambient=0.45, tint=(1.0, 1.0, 1.0))
+
+
+def portrait(number, *, light=LIGHT, view_seed=0):
+    who = draw_person(np.random.default_rng(number))
+    view = draw_view(np.random.default_rng(view_seed), pose=0.1)
+    return portray(who, view, light, tile=TILE, width=TILE, centre=TILE / 2, size=1.0)
+
+
+def test_a_sample_is_the_same_every_time():
+    config = RenderConfig(split="tune", samples=4, drift=0.5)
+    one, two = render_sample(config, 3), render_sample(config, 3)
+    assert one.target.tobytes() == two.target.tobytes()
+    assert (one.prompt, one.identities) == (two.prompt, two.identities)
+    assert one.boxes.tobytes() == two.boxes.tobytes()
+
+
+def test_another_seed_gives_other_scenes_of_the_same_people():
+    assert person("tune", 5) == person("tune", 5)
+    one = render_sample(RenderConfig(samples=1, seed=0), 0)
+    two = render_sample(RenderConfig(samples=1, seed=1), 0)
+    assert one.target.tobytes() != two.target.tobytes()
+
+
+def test_splits_share_no_identity():
+    people = {split: [person(split, number) for number in range(20)] for split in SPLITS}
+    for split, other in (("pretrain", "tune"), ("pretrain", "held-out"), ("tune", "held-out")):
+        assert not any(who in people[other] for who in people[split])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_scene_shows_every_person_left_to_right(count):
+    sample = render_sample(RenderConfig(samples=1, people={count: 1.0}), 0)
+    assert sample.target.shape == (TILE, TILE * count, 3)
+    assert len(sample.references) == len(sample.identities) == len(sample.boxes) == count
+    assert all(reference.shape == (TILE, TILE, 3) for reference in sample.references)
+    centres = sample.boxes[:, [0, 2]].mean(1)
+    assert np.allclose(centres, TILE * (np.arange(count) + 0.5), atol=12)
+    assert ((sample.boxes[:, 3] - sample.boxes[:, 1]) >= 64).all()
+    words = ("one person", "two people", "three people", "four people")
+    assert words[count - 1] in sample.prompt.lower()
+
+
+def test_a_face_has_no_holes():
+    for number in range(8):
+        picture = portrait(number)
+        left, top, right, bottom = (round(side) for side in picture.box)
+        rows = slice(max(top, 0) + 8, bottom - 4)
+        middle = (left + right) // 2
+        assert (picture.alpha[rows, middle - 12 : middle + 12] == 1).all()
+
+
+def test_light_from_the_left_brightens_the_left():
+    from_left = Light(direction=(-0.8, 0.6, 0.0), key=0.8, ambient=0.3, tint=(1.0, 1.0, 1.0))
+    lit = portrait(3, light=from_left).colour.sum(-1)
+    assert lit[30:80, 20:48].mean() > 1.1 * lit[30:80, 48:76].mean()
+
+
+def test_a_drifted_person_lies_between_two_people():
+    one, two = person("tune", 1), person("tune", 2)
+    half = one.blend(two, 0.5)
+    assert half.skin == pytest.approx(tuple(np.mean([one.skin, two.skin], axis=0)))
+    assert one.blend(two, 0.0).skin == pytest.approx(one.skin)
+
+
+def test_drift_changes_the_targets_and_not_the_references():
+    clean = render_sample(RenderConfig(samples=1, drift=0.0), 0)
+    drifted = render_sample(RenderConfig(samples=1, drift=1.0), 0)
+    assert clean.identities == drifted.identities
+    assert clean.target.tobytes() != drifted.target.tobytes()
+
+
+def test_recount_changes_the_number_of_people_and_nothing_else():
+    assert recount("A photo of two people in a park", 3) == "A photo of three people in a park"
+    assert recount("Three people on a beach", 1) == "One person on a beach"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"people": {5: 1.0}}, "counts [5]"),
+        ({"drift": 1.5}, "drift is 1.5"),
+        ({"samples": 0}, "samples is 0"),
+        ({"sample": 3}, "unknown key 'sample'"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(values, said):
+    with pytest.raises(UsageError) as caught:
+        from_mapping(RenderConfig, values)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
