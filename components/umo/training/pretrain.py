@@ -25,7 +25,7 @@ from umo.bases.protocol import Conditioning
 from umo.config import to_mapping
 from umo.data.render import TILE, RenderConfig, recount, render_samples
 from umo.data.shards import Dataset, write_dataset
-from umo.errors import UmoError
+from umo.errors import UmoError, UsageError
 from umo.files import atomic_folder, atomic_path, write_manifest, write_text
 from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder, to_float
 
@@ -161,8 +161,14 @@ def fit_base(
     """Train transformer and text encoders in place; at the end they hold the averaged weights.
 
     Raises:
+        UsageError: The config asks for more people than any scene has.
         UmoError: The loss is not finite.
     """
+    most = max(pool.references.shape[1] for pool in scenes)
+    if max(config.people) > most:
+        raise UsageError(
+            f"people asks for {max(config.people)} in a picture, the scenes have {most} at most"
+        )
     modules = nn.ModuleDict({name: getattr(base.parts, name) for name in TRAINED})
     modules.requires_grad_(True)
     parameters = list(modules.parameters())

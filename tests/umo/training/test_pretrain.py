@@ -8,6 +8,7 @@ from umo.bases.flux_reference import FluxReference
 from umo.config import from_mapping
 from umo.data.render import RenderConfig, render_samples
 from umo.data.shards import Dataset, write_dataset
+from umo.errors import UsageError
 from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder
 from umo.training.pretrain import PretrainConfig, encode_scenes, fit_base, pretrain
 
@@ -23,7 +24,8 @@ def dataset(tmp_path_factory):
 
 
 def small(**settings):
-    return from_mapping(PretrainConfig, {"tiles": 6, "warmup": 1, "steps": 30, **settings})
+    few = {"tiles": 6, "warmup": 1, "people": {1: 0.5, 3: 0.5}}
+    return from_mapping(PretrainConfig, few | settings)
 
 
 def narrow(seed=0):
@@ -58,6 +60,13 @@ def test_the_base_learns_and_the_same_seed_gives_the_same_weights(dataset):
         weights.append([p.clone() for p in base.transformer.parameters()])
         assert losses[-1]["loss"] < losses[0]["loss"]
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_more_people_than_the_scenes_have_is_refused(dataset):
+    base = narrow()
+    scenes = encode_scenes(base, [dataset])
+    with pytest.raises(UsageError, match="asks for 4"):
+        fit_base(base, scenes, small(people={4: 1.0}), progress=print)
 
 
 @pytest.mark.slow
