@@ -16,7 +16,7 @@ from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
 GIB = 2**30
 MEMORY_NEEDED = 6 * GIB
 DISK_NEEDED = 2 * GIB
-ASSETS = {"faces": "face pack", "people": "head of the renderer", "base": "embedded base"}
+ASSETS = {"faces": "face pack", "people": "head of the renderer", "embedded": "embedded base"}
 """What each folder of `umo/assets` holds."""
 
 

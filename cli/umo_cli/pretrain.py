@@ -10,7 +10,7 @@ from umo_cli.output import print_manifest, work_on_stderr
 
 
 def pretrain(
-    out: Annotated[Path, typer.Option(help="Folder to write the base to.")],
+    out: Annotated[Path, typer.Option(help="Folder for `base`, its `data` and the log.")],
     config: ConfigOption = None,
     assignments: SetOption = None,
     output: OutputOption = "table",
@@ -23,5 +23,5 @@ def pretrain(
         from umo.training.pretrain import PretrainConfig
         from umo.training.pretrain import pretrain as train_base
 
-        train_base(configure(PretrainConfig, config, assignments), out)
-    print_manifest(out, output)
+        made = train_base(configure(PretrainConfig, config, assignments), out, progress=print)
+    print_manifest(Path(made["base"]), output)
