@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from umo.bases import EMBEDDED
 from umo.config import to_mapping
 from umo.errors import ExitCode, UmoError, UsageError
-from umo.files import write_text
+from umo.files import read_manifest, write_text
 from umo.lineage import code_version
 from umo.steps.journal import journal_path
 from umo.steps.layout import Layout
@@ -44,6 +45,7 @@ def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[st
         scores of the evaluation.
 
     Raises:
+        NotFoundError: The base is no folder that umo wrote.
         UmoError: A step failed, with its message and exit code, or was interrupted.
         UsageError: Another run is writing to `out`.
     """
@@ -64,6 +66,7 @@ def arguments(config: RunConfig, out: Path) -> dict[str, str]:
         "out": str(out),
         "code": code_version(),
         "base": config.base,
+        "base_digest": _base_digest(config.base),
         "pack": config.pack,
         "tune": json.dumps(to_mapping(config.tune)),
         "held_out": json.dumps(to_mapping(config.held_out)),
@@ -71,6 +74,11 @@ def arguments(config: RunConfig, out: Path) -> dict[str, str]:
         "evaluation": json.dumps(to_mapping(config.evaluation)),
         "model": config.model,
     }
+
+
+def _base_digest(base: str) -> str:
+    digest: str = read_manifest(EMBEDDED if base == "embedded" else Path(base))["digest"]
+    return digest
 
 
 def _run(config: RunConfig, layout: Layout, *, progress: bool) -> None:

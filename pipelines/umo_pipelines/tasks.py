@@ -2,8 +2,8 @@
 
 All tasks of a run share one folder (`out`): a directory here, a volume on a cluster. Settings
 travel as JSON text, since kfp turns the integers of a mapping into floats. kfp's cache ignores
-installed code and the folder's content, so `code` (the code version) and the digests of the steps
-before are parameters; the steps themselves look for finished work in the folder.
+installed code and the content of folders, so `code` (the code version), `base_digest` and the
+digests of the steps before are parameters; the steps themselves look for finished work.
 """
 
 from kfp import dsl
@@ -20,7 +20,9 @@ def synthesize(out: str, split: str, config: str, code: str) -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train(out: str, config: str, base: str, pack: str, data: str, code: str) -> str:
+def train(
+    out: str, config: str, base: str, base_digest: str, pack: str, data: str, code: str
+) -> str:
     """Tune a LoRA on the tuning split; the digest of its folder."""
     from umo.steps import entry
 
@@ -28,7 +30,9 @@ def train(out: str, config: str, base: str, pack: str, data: str, code: str) -> 
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def evaluate(out: str, config: str, base: str, pack: str, data: str, tuned: str, code: str) -> str:
+def evaluate(
+    out: str, config: str, base: str, base_digest: str, pack: str, data: str, tuned: str, code: str
+) -> str:
     """Judge base and tuned on the held-out split; the result's digest."""
     from umo.steps import entry
 

@@ -10,6 +10,7 @@ def training(
     out: str,
     code: str,
     base: str,
+    base_digest: str,
     pack: str,
     tune: str,
     held_out: str,
@@ -21,12 +22,19 @@ def training(
     practice = tasks.synthesize(out=out, split="tune", config=tune, code=code)
     exam = tasks.synthesize(out=out, split="held-out", config=held_out, code=code)
     tuned = tasks.train(
-        out=out, config=train, base=base, pack=pack, data=practice.output, code=code
+        out=out,
+        config=train,
+        base=base,
+        base_digest=base_digest,
+        pack=pack,
+        data=practice.output,
+        code=code,
     )
     judged = tasks.evaluate(
         out=out,
         config=evaluation,
         base=base,
+        base_digest=base_digest,
         pack=pack,
         data=exam.output,
         tuned=tuned.output,

@@ -1,0 +1,78 @@
+"""The real pipeline on kfp's local runner, with an untrained base."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from umo.bases.embedded import tiny
+from umo.data.render import RenderConfig
+from umo.errors import ExitCode, NotFoundError, UmoError
+from umo.evaluation.evaluate import EvaluationConfig
+from umo.files import read_manifest, sha256, write_manifest
+from umo.steps.run import RunConfig
+from umo.training.rerefl import RereflConfig
+from umo_pipelines.submit import run_local
+
+pytestmark = pytest.mark.slow
+
+
+def save_base(folder: Path) -> Path:
+    tiny(0).save(folder)
+    write_manifest(folder, {"kind": "base", "name": "tiny"})
+    return folder
+
+
+def settings(base: Path) -> RunConfig:
+    return RunConfig(
+        base=str(base),
+        tune=RenderConfig(split="tune", samples=4, people={2: 1.0}),
+        held_out=RenderConfig(split="held-out", samples=3, people={2: 0.5, 3: 0.5}),
+        train=RereflConfig(steps=2, batch=2, rank=2, rollout_steps=2, window=(1, 2), log_every=1),
+        evaluation=EvaluationConfig(steps=2, resamples=20),
+        model="tiny",
+    )
+
+
+def test_run_twice_is_one_version(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    base, out = save_base(tmp_path / "base"), tmp_path / "run"
+    first = run_local(settings(base), out, progress=True)
+    again = run_local(settings(base), out, progress=True)
+    printed = capfd.readouterr()
+
+    assert printed.out == ""
+    assert printed.err.count("done in") == 5
+    assert printed.err.count("already there, reused") == 5
+    assert (first["model"], first["version"]) == ("tiny-candidates", 1)
+    assert (again["version"], again["digest"]) == (1, first["digest"])
+    assert first["digest"] == sha256(out / "train/lora.safetensors")
+    assert {"base", "tuned", "gain", "gap_closed", "people", "peak_memory_mb"} <= first.keys()
+    assert Path(first["report"]).is_file()
+    assert Path(first["mlflow"]).is_file()
+    for part in ("data/tune", "data/held-out", "train", "evaluation"):
+        assert read_manifest(out / part, verify=True)["identity"]
+    events = [json.loads(line) for line in (out / "logs/journal.jsonl").read_text().splitlines()]
+    assert {e["step"] for e in events if e["event"] == "finished" and e["reused"]} == {
+        "synthesize tune",
+        "synthesize held-out",
+        "train",
+        "evaluate",
+        "register",
+    }
+
+
+def test_failing_step_is_one_line(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base")
+    weights = next((base / "transformer").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(UmoError, match=r"^train: .*safetensors has sha256") as failed:
+        run_local(settings(base), tmp_path / "run", progress=False)
+    assert failed.value.exit_code == ExitCode.DIFFERS
+    assert "\n" not in str(failed.value)
+    assert not (tmp_path / "run/train").exists()
+
+
+def test_folder_that_is_no_base_stops_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"has no manifest\.json"):
+        run_local(settings(tmp_path), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run/data").exists()
