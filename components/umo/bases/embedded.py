@@ -4,7 +4,6 @@ Its pictures are `TILE` px high and one `TILE` wide for each person; every part 
 or transformers class, so the folder it is saved to is a standard diffusers folder.
 """
 
-import tempfile
 from collections.abc import Iterable
 
 import torch
@@ -13,7 +12,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
-    CLIPTokenizer,
     PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
@@ -68,7 +66,8 @@ def new_base(
         single_blocks: Blocks with one stream.
     """
     corpus = sorted(set(prompts))
-    clip_tokenizer, t5_tokenizer = _clip_tokenizer(corpus), _t5_tokenizer(corpus)
+    clip_tokenizer = _tokenizer(corpus, start="<|start|>", end="<|end|>", pad="<pad>")
+    t5_tokenizer = _tokenizer(corpus, start="", end="</s>", pad="<pad>")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         clip = CLIPTextModel(
@@ -131,41 +130,27 @@ def tiny(seed: int) -> FluxReference:
     return new_base(vae, prompts, seed=seed, width=32, double_blocks=1, single_blocks=1)
 
 
-def _clip_tokenizer(corpus: list[str]) -> CLIPTokenizer:
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=["<|startoftext|>", "<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((line.lower() for line in corpus), trainer)
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary, merges = tokenizer.model.save(folder)
-        return CLIPTokenizer(
-            vocabulary, merges, model_max_length=TEXT_LENGTH, pad_token="<|endoftext|>"
-        )
-
-
-def _t5_tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
+def _tokenizer(corpus: list[str], *, start: str, end: str, pad: str) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer that wraps prompts in `start` (may be empty) and `end`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
+    special = [token for token in dict.fromkeys((pad, end, start)) if token]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=["<pad>", "</s>"],
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
+        single=f"{start} $A {end}".strip(),
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (start, end) if token],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=TEXT_LENGTH,
-        pad_token="<pad>",
-        eos_token="</s>",
+        pad_token=pad,
+        eos_token=end,
+        bos_token=start or None,
     )

@@ -19,7 +19,7 @@ from umo.bases.embedded import new_autoencoder
 class AutoencoderConfig:
     """How to fit the autoencoder."""
 
-    steps: int = 2200
+    steps: int = 1300
     """Optimiser steps."""
     batch: int = 8
     """Tiles a step."""
