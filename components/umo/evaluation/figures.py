@@ -110,7 +110,7 @@ def _draw_faces(
         cosine = panel.similarity[person, face]
         _pill(draw, f"{cosine:.2f}", (middle, top + GUTTER - 14), _colour(person), "black")
     for person in set(range(len(centres))) - set(owner.values()):
-        _pill(draw, "missing", (centres[person], top + 18), MISSING, "white")
+        _pill(draw, "missing", (centres[person], top + 13), MISSING, "white")
 
 
 def _draw_caption(draw: ImageDraw.ImageDraw, panel: Panel, top: float) -> None:
