@@ -54,7 +54,7 @@ def read_items(dataset: Dataset, pack: FacePack, batch: int, progress: Progress)
     """Measure every item's references and target, in the order of the dataset.
 
     Raises:
-        UsageError: The dataset has no item, or a reference has no face.
+        UsageError: There is no item, one has no reference, or a reference has no face.
     """
     items: dict[int, Item] = {}
     faceless: list[str] = []
@@ -64,6 +64,8 @@ def read_items(dataset: Dataset, pack: FacePack, batch: int, progress: Progress)
     }
     for indices in chunks(shapes, batch):
         samples = [dataset[index] for index in indices]
+        if not samples[0].references:
+            raise UsageError(f"{samples[0].key!r} has no reference", hint="give one of each person")
         targets = see(pack, [sample.target for sample in samples])
         slots = [
             see(pack, slot) for slot in zip(*(sample.references for sample in samples), strict=True)

@@ -180,6 +180,17 @@ def test_a_reference_without_a_face_is_named(
     assert not out.exists()
 
 
+def test_an_item_without_references_is_named(
+    tmp_path: Path, sample_of: Callable[[str, Sequence[int]], Sample], model: Any, pack: Any
+) -> None:
+    empty = replace(
+        sample_of("empty", [0]), references=(), identities=(), boxes=np.zeros((0, 4), np.float32)
+    )
+    write_dataset([empty], tmp_path / "data", {})
+    with pytest.raises(UsageError, match="'empty' has no reference"):
+        run(tmp_path / "out", {"base": None}, model, Dataset(tmp_path / "data"), pack)
+
+
 def test_missing_faces_score_zero_and_are_counted(
     tmp_path: Path, lora: Callable[..., Path], model: Any, dataset: Dataset, pack: Any
 ) -> None:
