@@ -43,4 +43,5 @@ def training(
     registered = tasks.register(
         out=out, model=model, tuned=tuned.output, evaluation=judged.output, code=code
     )
-    return registered.output
+    digest: str = registered.output
+    return digest
