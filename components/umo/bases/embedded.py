@@ -23,7 +23,7 @@ VOCABULARY = 512
 TEXT_LENGTH = 16
 CLIP_WIDTH = 64
 T5_WIDTH = 96
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 16
 """The autoencoder shrinks by 8 and keeps this many channels."""
 
 
@@ -35,10 +35,10 @@ def new_autoencoder(*, seed: int) -> AutoencoderDC:
             latent_channels=LATENT_CHANNELS,
             encoder_block_types="ResBlock",
             decoder_block_types="ResBlock",
-            encoder_block_out_channels=(16, 32, 64, 128),
-            decoder_block_out_channels=(16, 32, 64, 128),
+            encoder_block_out_channels=(16, 32, 64, 64),
+            decoder_block_out_channels=(16, 32, 64, 64),
             encoder_layers_per_block=(0, 1, 1, 1),
-            decoder_layers_per_block=(0, 1, 2, 2),
+            decoder_layers_per_block=(0, 1, 1, 1),
             encoder_qkv_multiscales=((),) * 4,
             decoder_qkv_multiscales=((),) * 4,
             upsample_block_type="pixel_shuffle",

@@ -309,7 +309,7 @@ def _autoencoder_class(folder: Path) -> type:
         name = json.loads((folder / "vae" / "config.json").read_text())["_class_name"]
     except (OSError, ValueError, KeyError):
         raise NotFoundError(f"{folder} is no base: it has no vae/config.json") from None
-    known = {cls.__name__: cls for cls in (AutoencoderDC, AutoencoderKL)}
+    known: dict[str, type] = {cls.__name__: cls for cls in (AutoencoderDC, AutoencoderKL)}
     if name not in known:
         raise UsageError(f"{folder} has a {name}, known autoencoders are {', '.join(known)}")
     return known[name]

@@ -112,7 +112,7 @@ def portray(
     return Portrait(
         colour=small[..., :3],
         alpha=small[..., 3:],
-        box=_box(face / OVERSAMPLING),
+        box=_box(face / np.float32(OVERSAMPLING)),
     )
 
 
@@ -124,12 +124,14 @@ def _box(points: Array) -> tuple[float, float, float, float]:
 def _rotation(view: View) -> Array:
     def turn(axis: int, angle: float) -> Array:
         a, b = [k for k in range(3) if k != axis]
-        matrix = np.eye(3, dtype=np.float32)
+        matrix: Array = np.eye(3, dtype=np.float32)
         matrix[a, a] = matrix[b, b] = np.cos(angle)
         matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
         return matrix
 
-    rotation: Array = turn(1, view.roll) @ turn(0, view.pitch) @ turn(2, view.yaw)
+    rotation: Array = (turn(1, view.roll) @ turn(0, view.pitch) @ turn(2, view.yaw)).astype(
+        np.float32
+    )
     return rotation
 
 

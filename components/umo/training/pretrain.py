@@ -1,9 +1,10 @@
 """Pretrain the embedded base: flow matching on rendered people, from nothing.
 
-    x_sigma = (1 - sigma) x0 + sigma noise,   L = | v(x_sigma, sigma, prompt, references) - (noise - x0) |^2
+    x_sigma = (1 - sigma) x0 + sigma noise
+    L = | v(x_sigma, sigma, prompt, references) - (noise - x0) |^2
 
 Kept from UNO: clean reference latents, sigma uniform on the shifted schedule, prompts dropped at
-random. A scene of N people also teaches its runs of fewer neighbours, and its mirror image. Targets
+random. A scene of N people also teaches its runs of fewer neighbours; each second one is mirrored. Targets
 drift away from their references (`RenderConfig.drift`), as pairs do that a model made, so the base
 keeps identity only in part: that is what ReReFL is for.
 """
@@ -93,9 +94,7 @@ def pretrain(
         samples = render_samples(config.data, workers=config.workers)
         write_dataset(samples, data, {"config": to_mapping(config.data)})
     dataset = Dataset(data)
-    vae = fit_autoencoder(
-        _tiles(dataset), config.autoencoder, seed=config.seed, progress=note
-    )
+    vae = fit_autoencoder(_tiles(dataset), config.autoencoder, seed=config.seed, progress=note)
     base = new_base(vae, _prompts([dataset]), seed=config.seed)
     fit_base(base, encode_scenes(base, [dataset]), config, progress=note)
     facts = {
@@ -126,20 +125,20 @@ class Scenes:
 
 
 def encode_scenes(base: FluxReference, datasets: Sequence[Dataset]) -> list[Scenes]:
-    """Encode every scene and its mirror image, grouped by number of people."""
+    """Encode every scene, each second one as its mirror image, grouped by number of people."""
     groups: dict[int, list[tuple[str, Tensor, Tensor]]] = {}
-    for sample in (sample for dataset in datasets for sample in dataset):
+    samples = (sample for dataset in datasets for sample in dataset)
+    for number, sample in enumerate(samples):
         target = _picture(sample.target)
         references = torch.stack([_picture(reference) for reference in sample.references])
-        for mirrored in (False, True):
-            if mirrored:
-                target, references = target.flip(-1), references.flip(-1).flip(0)
-            encoded = (
-                sample.prompt,
-                base.encode_images(target[None])[0],
-                base.encode_images(references),
-            )
-            groups.setdefault(len(references), []).append(encoded)
+        if number % 2:
+            target, references = target.flip(-1), references.flip(-1).flip(0)
+        encoded = (
+            sample.prompt,
+            base.encode_images(target[None])[0],
+            base.encode_images(references),
+        )
+        groups.setdefault(len(references), []).append(encoded)
     return [
         Scenes(
             prompts=[prompt for prompt, _, _ in rows],
@@ -249,7 +248,9 @@ def _tiles(dataset: Dataset) -> Tensor:
     """Every reference and every person's share of the targets, uint8 `[N,3,H,W]`."""
     tiles = []
     for sample in dataset:
-        shares = [sample.target[:, k * TILE : (k + 1) * TILE] for k in range(len(sample.references))]
+        shares = [
+            sample.target[:, k * TILE : (k + 1) * TILE] for k in range(len(sample.references))
+        ]
         tiles += [torch.from_numpy(tile).permute(2, 0, 1) for tile in (*sample.references, *shares)]
     return torch.stack(tiles)
 

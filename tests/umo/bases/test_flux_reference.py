@@ -68,7 +68,7 @@ def test_sigmas_follow_the_published_shift(base):
 def test_references_matter_and_so_does_their_order(base):
     one, two = pictures(2)
     there = velocity(base, [one, two])
-    assert there.shape == (1, 8, 12, 24)
+    assert there.shape == (1, 16, 12, 24)
     assert not torch.allclose(there, velocity(base, [two, one]))
     assert not torch.allclose(there, velocity(base, [one, one]))
 
@@ -77,7 +77,9 @@ def test_a_batch_equals_its_samples(base):
     prompts = ["One person on a beach", "Two people in a park"]
     references = [pictures(2, seed) for seed in range(2)]
     both = base.encode(prompts, references)
-    latents = torch.randn(2, *base.latent_shape(96, 192), generator=torch.Generator().manual_seed(1))
+    latents = torch.randn(
+        2, *base.latent_shape(96, 192), generator=torch.Generator().manual_seed(1)
+    )
     sigma = torch.tensor([0.3, 0.8])
     batch = base.velocity(latents, sigma, both, guidance=1.0)
     for row in range(2):
@@ -88,7 +90,7 @@ def test_a_batch_equals_its_samples(base):
 
 
 def test_decoding_has_a_gradient_and_no_clamp(base):
-    latents = (20 * torch.randn(1, 8, 12, 12)).requires_grad_()
+    latents = (20 * torch.randn(1, 16, 12, 12)).requires_grad_()
     painted = base.decode(latents)
     painted.square().mean().backward()
     assert latents.grad is not None
