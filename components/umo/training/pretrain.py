@@ -4,9 +4,9 @@
     L = | v(x_sigma, sigma, prompt, references) - (noise - x0) |^2
 
 Kept from UNO: clean reference latents, sigma uniform on the shifted schedule, prompts dropped at
-random. A scene of N people also teaches its runs of fewer neighbours; each second one is mirrored. Targets
-drift away from their references (`RenderConfig.drift`), as pairs do that a model made, so the base
-keeps identity only in part: that is what ReReFL is for.
+random. A scene of N people also teaches its runs of fewer neighbours; each second one is mirrored.
+Targets drift away from their references (`RenderConfig.drift`), as pairs do that a model made, so
+the base keeps identity only in part: that is what ReReFL is for.
 """
 
 import json
