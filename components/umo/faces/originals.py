@@ -126,7 +126,7 @@ def unpack(source: Source, archives: Path, target: Path) -> None:
 
 def read_mtcnn(package: Path) -> dict[str, Tensor]:
     """Weights of the three networks in the unpacked facenet-pytorch package."""
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for network in ("pnet", "rnet", "onet"):
         stored = torch.load(package / "data" / f"{network}.pt", weights_only=True)
         weights |= {f"{network}.{name}": value.contiguous() for name, value in stored.items()}

@@ -27,8 +27,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from umo.config import to_mapping
 from umo.errors import DiffersError, UmoError
-from umo.faces.calibrate import Calibration, calibrate
+from umo.faces.calibrate import RENDERED, Calibration, calibrate, find_photographs, find_rendered
 from umo.faces.detect import Mtcnn
 from umo.faces.dlib_resnet import DlibResnet
 from umo.faces.onnx_reader import Graph, GraphModule, read_onnx, save_graph
@@ -100,9 +101,12 @@ def rebuild(target: Path, sources: Path) -> list[Proof]:
                 f"{proof.against}, {proof.allowed:.0e} is allowed"
             )
     detector = Mtcnn(mtcnn)
-    people = sources / "calibration" / PEOPLE
-    reward = calibrate(detector, reward_embedder(graph, *_uncalibrated(512)), people)
-    judge = calibrate(detector, judge_embedder(half, *_uncalibrated(128)), people)
+    people = (
+        find_photographs(detector, sources / "calibration" / PEOPLE),
+        find_rendered(detector),
+    )
+    reward = calibrate(reward_embedder(graph, *_uncalibrated(512)), *people)
+    judge = calibrate(judge_embedder(half, *_uncalibrated(128)), *people)
     with atomic_folder(target) as staged:
         save_file(mtcnn, staged / DETECTOR_FILE)
         save_graph(graph, staged / REWARD_FILE, reward.tensors())
@@ -279,11 +283,11 @@ def _facts(proofs: list[Proof], reward: Calibration, judge: Calibration) -> dict
         "licences": {role: SOURCES[role].licence for role in roles},
         "sources": {name: SOURCES[role].facts() for role, name in roles.items()},
         "calibration": {
-            "method": "unit features minus the mean of the people's mean features, then without "
-            "the listed directions, normalised again (umo.faces.embed)",
-            "people": SOURCES["calibration"].facts(),
-            "reward": reward.facts(),
-            "judge": judge.facts(),
+            "method": "unit features, minus the mean over people of photographs, without the "
+            "directions in which grey photographs and rendered people differ, normalised again",
+            "photograph": SOURCES["calibration"].facts(),
+            "rendered": to_mapping(RENDERED),
+            "left": {"reward": reward.facts(), "judge": judge.facts()},
         },
         "proofs": [asdict(proof) for proof in proofs],
     }
