@@ -2,9 +2,10 @@
 
 Three kinds of pictures are measured: photograph-like pictures of the ten generated people of
 openpeople (MIT), the same in grey, and people of our own renderer (identities of the `pretrain`
-split). The mean of a kind is the mean over its people of each person's mean unit feature. What an
-embedder subtracts is the mean of the first kind; what it removes besides are the directions in
-which the means of the other kinds lie, so that each kind is centred at 0.
+split). The mean of a kind is that of its people's mean unit features, shrunk towards 0 as far as
+it is the chance of who was measured: ten people are few. What an embedder subtracts is the mean of
+the first kind; what it removes besides are the directions in which the means of the other kinds
+lie, so that each kind is centred at 0.
 """
 
 from collections.abc import Sequence
@@ -83,10 +84,7 @@ def calibrate(
         "grey photograph": _features(embedder, photographs, grey=True),
         "rendered": _features(embedder, rendered),
     }
-    mean, *others = [
-        torch.stack([rows[person == index].mean(dim=0) for index in person.unique()]).mean(dim=0)
-        for rows, person in measured.values()
-    ]
+    mean, *others = [_mean(rows, person) for rows, person in measured.values()]
     basis, _ = torch.linalg.qr(torch.stack([other - mean for other in others], dim=1))
     directions = basis.T.contiguous()
     left = {
@@ -140,6 +138,18 @@ def _features(
             features.append(embedder.features(crops))
             owner += [names.index(person.name)] * count
     return torch.cat(features), torch.tensor(owner)
+
+
+def _mean(features: Tensor, person: Tensor) -> Tensor:
+    """Mean over people, times `sum(p_i . p_j, i != j) / (n (n - 1)) / |mean|^2`.
+
+    The factor's numerator is the squared length of the true mean, estimated without bias; that of
+    the measured mean is longer by the spread of people over their number (James and Stein 1961).
+    """
+    people = torch.stack([features[person == index].mean(dim=0) for index in person.unique()])
+    mean, count = people.mean(dim=0), len(people)
+    products = (people @ people.T).fill_diagonal_(0).sum() / (count * (count - 1))
+    return mean * (products / mean.square().sum()).clamp(0, 1)
 
 
 def _left(embeddings: Tensor, person: Tensor) -> Kind:

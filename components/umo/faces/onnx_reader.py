@@ -291,7 +291,7 @@ def _shape(attributes: Attributes, x: Tensor) -> Tensor:
 def _gather(attributes: Attributes, x: Tensor, index: Tensor) -> Tensor:
     axis = attributes.get("axis", 0)
     taken = x.index_select(axis, index.flatten())
-    return taken.reshape(*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
+    return taken.reshape([*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]])
 
 
 def _slice(

@@ -157,7 +157,7 @@ def reference_embeddings(
     Raises:
         UsageError: A reference has no face.
     """
-    rows = []
+    rows = [embedder.mean.new_zeros(0, embedder.dim)]
     for index, image in enumerate(images):
         (faces,) = detect_float(pack.detector, image[None])
         if not len(faces):

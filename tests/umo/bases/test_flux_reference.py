@@ -100,7 +100,7 @@ def test_decoding_has_a_gradient_and_no_clamp(base):
 def test_a_saved_folder_loads_the_same(base, folder):
     loaded = FluxReference.load(folder)
     assert torch.allclose(velocity(loaded, pictures(2)), velocity(base, pictures(2)), atol=1e-5)
-    tokens = [b.parts.tokenizer(['Two people in a park']).input_ids for b in (base, loaded)]
+    tokens = [b.parts.tokenizer(["Two people in a park"]).input_ids for b in (base, loaded)]
     assert tokens[0] == tokens[1]
     index = json.loads((folder / "model_index.json").read_text())
     assert index["_class_name"] == "FluxPipeline"

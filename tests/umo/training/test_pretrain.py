@@ -63,11 +63,9 @@ def test_the_base_learns_and_the_same_seed_gives_the_same_weights(dataset):
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-def test_more_people_than_the_scenes_have_is_refused(dataset):
-    base = narrow()
-    scenes = encode_scenes(base, [dataset])
-    with pytest.raises(UsageError, match="asks for 4"):
-        fit_base(base, scenes, small(people={4: 1.0}), progress=print)
+def test_more_people_than_the_scenes_have_is_refused():
+    with pytest.raises(UsageError, match="asks for 4 in a picture, data.people has 3"):
+        small(people={4: 1.0})
 
 
 @pytest.mark.slow
