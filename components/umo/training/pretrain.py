@@ -48,19 +48,19 @@ class PretrainConfig:
     """Processes that render."""
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     """How to fit the autoencoder."""
-    steps: int = 9000
+    steps: int = 3700
     """Optimiser steps of the base."""
-    tiles: int = 48
+    tiles: int = 32
     """Tiles of the targets in a step; a batch holds `tiles / people` samples."""
     people: dict[int, float] = field(default_factory=lambda: {1: 0.2, 2: 0.42, 3: 0.38})
     """Share of steps by number of people."""
-    lr: float = 6e-4
+    lr: float = 8e-4
     """Learning rate (AdamW), constant after the warm-up, then linear to 0."""
-    warmup: int = 200
+    warmup: int = 100
     """Steps of warm-up."""
     decay: float = 0.25
     """Share of the steps in which the learning rate falls."""
-    ema: float = 0.998
+    ema: float = 0.996
     """Decay of the averaged weights, which are the ones kept."""
     text_dropout: float = 0.1
     """Share of prompts replaced by an empty one."""
@@ -198,7 +198,7 @@ def fit_base(
         if step % 50 == 0 or step == config.steps - 1:
             people = len(references)
             progress({"stage": "base", "step": step, "people": people, "loss": loss.item()})
-        if checkpoint and step % 500 == 499:
+        if checkpoint and step % 250 == 249:
             named = zip((name for name, _ in modules.named_parameters()), average, strict=True)
             with atomic_path(checkpoint) as staged:
                 save_file({name: tensor.contiguous() for name, tensor in named}, staged)
