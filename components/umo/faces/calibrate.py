@@ -84,7 +84,7 @@ def calibrate(
         "grey photograph": _features(embedder, photographs, grey=True),
         "rendered": _features(embedder, rendered),
     }
-    mean, *others = [_mean(rows, person) for rows, person in measured.values()]
+    mean, *others = [shrunk_mean(rows, person) for rows, person in measured.values()]
     basis, _ = torch.linalg.qr(torch.stack([other - mean for other in others], dim=1))
     directions = basis.T.contiguous()
     left = {
@@ -140,7 +140,7 @@ def _features(
     return torch.cat(features), torch.tensor(owner)
 
 
-def _mean(features: Tensor, person: Tensor) -> Tensor:
+def shrunk_mean(features: Tensor, person: Tensor) -> Tensor:
     """Mean over people, times `sum(p_i . p_j, i != j) / (n (n - 1)) / |mean|^2`.
 
     The factor's numerator is the squared length of the true mean, estimated without bias; that of

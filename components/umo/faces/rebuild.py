@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,12 +94,7 @@ def rebuild(target: Path, sources: Path) -> list[Proof]:
         prove_onnx(onnx_file, graph),
         *prove_dlib(sources, dlib_weights, half),
     ]
-    for proof in proofs:
-        if not proof.difference <= proof.allowed:
-            raise DiffersError(
-                f"{proof.network} of {proof.file} is {proof.difference:.1e} away from "
-                f"{proof.against}, {proof.allowed:.0e} is allowed"
-            )
+    check(proofs)
     detector = Mtcnn(mtcnn)
     people = (
         find_photographs(detector, sources / "calibration" / PEOPLE),
@@ -115,6 +110,20 @@ def rebuild(target: Path, sources: Path) -> list[Proof]:
             file.chmod(0o644)
         write_manifest(staged, _facts(proofs, reward, judge))
     return proofs
+
+
+def check(proofs: Sequence[Proof]) -> None:
+    """Refuse a network that is further from its original than the tolerance.
+
+    Raises:
+        DiffersError: It names the first such network and both values.
+    """
+    for proof in proofs:
+        if not proof.difference <= proof.allowed:
+            raise DiffersError(
+                f"{proof.network} of {proof.file} is {proof.difference:.1e} away from "
+                f"{proof.against}, {proof.allowed:.0e} is allowed"
+            )
 
 
 def prove_mtcnn(package: Path, weights: Mapping[str, Tensor]) -> list[Proof]:
@@ -283,8 +292,9 @@ def _facts(proofs: list[Proof], reward: Calibration, judge: Calibration) -> dict
         "licences": {role: SOURCES[role].licence for role in roles},
         "sources": {name: SOURCES[role].facts() for role, name in roles.items()},
         "calibration": {
-            "method": "unit features, minus the mean over people of photographs, without the "
-            "directions in which grey photographs and rendered people differ, normalised again",
+            "method": "unit features, minus the shrunk mean over people of photographs, without "
+            "the directions in which grey photographs and rendered people differ, normalised "
+            "again (umo.faces.calibrate)",
             "photograph": SOURCES["calibration"].facts(),
             "rendered": to_mapping(RENDERED),
             "left": {"reward": reward.facts(), "judge": judge.facts()},

@@ -9,6 +9,7 @@ Targets drift away from their references (`RenderConfig.drift`), as pairs do tha
 the base keeps identity only in part: that is what ReReFL is for.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,9 @@ from umo.files import atomic_folder, atomic_path, write_manifest, write_text
 from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder, to_float
 
 LATENT_TILE = TILE // 8
+COPYING_ENDS = 0.4
+AUTOENCODER_SCENES = 2500
+"""Scenes that the autoencoder learns from; more add nothing and cost memory."""
 TRAINED = ("transformer", "text_encoder", "text_encoder_2")
 
 
@@ -48,7 +52,7 @@ class PretrainConfig:
     """Processes that render."""
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     """How to fit the autoencoder."""
-    steps: int = 3700
+    steps: int = 5000
     """Optimiser steps of the base."""
     tiles: int = 32
     """Tiles of the targets in a step; a batch holds `tiles / people` samples."""
@@ -62,6 +66,9 @@ class PretrainConfig:
     """Share of the steps in which the learning rate falls."""
     ema: float = 0.996
     """Decay of the averaged weights, which are the ones kept."""
+    copying: float = 0.6
+    """Share of samples whose target is their own references side by side: it teaches where to look.
+    Falls to 0 over the first 40 % of the steps."""
     text_dropout: float = 0.1
     """Share of prompts replaced by an empty one."""
     seed: int = 0
@@ -214,7 +221,8 @@ def _batches(
     """Prompts, target latents and reference latents: random runs of neighbours of one length."""
     counts = sorted(config.people)
     shares = torch.tensor([config.people[count] for count in counts])
-    for _ in range(config.steps):
+    for step in range(config.steps):
+        copying = config.copying * max(0.0, 1 - step / (COPYING_ENDS * config.steps))
         people = counts[int(torch.multinomial(shares, 1, generator=rng))]
         pools = [pool for pool in scenes if pool.references.shape[1] >= people]
         sizes = torch.tensor([float(len(pool.prompts)) for pool in pools])
@@ -228,11 +236,14 @@ def _batches(
             "" if drop else recount(pool.prompts[row], people)
             for row, drop in zip(rows.tolist(), dropped, strict=True)
         ]
+        copied = (torch.rand(batch, generator=rng) < copying).tolist()
         targets, references = [], []
-        for row, start in zip(rows.tolist(), starts, strict=True):
+        for row, start, copy in zip(rows.tolist(), starts, copied, strict=True):
             left = start * LATENT_TILE
-            targets.append(pool.targets[row, ..., left : left + people * LATENT_TILE])
-            references.append(pool.references[row, start : start + people])
+            scene = pool.targets[row, ..., left : left + people * LATENT_TILE]
+            faces = pool.references[row, start : start + people]
+            targets.append(torch.cat(faces.unbind(), dim=-1) if copy else scene)
+            references.append(faces)
         yield prompts, torch.stack(targets), torch.stack(references).unbind(1)
 
 
@@ -246,9 +257,9 @@ def _picture(image: Any) -> Tensor:
 
 
 def _tiles(dataset: Dataset) -> Tensor:
-    """Every reference and every person's share of the targets, uint8 `[N,3,H,W]`."""
+    """References and each person's share of the targets, uint8 `[N,3,H,W]`."""
     tiles = []
-    for sample in dataset:
+    for sample in itertools.islice(dataset, AUTOENCODER_SCENES):
         shares = [
             sample.target[:, k * TILE : (k + 1) * TILE] for k in range(len(sample.references))
         ]
