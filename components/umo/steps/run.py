@@ -24,7 +24,7 @@ class RunConfig:
     tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune"))
     """People to tune on."""
     held_out: RenderConfig = field(
-        default_factory=lambda: RenderConfig(split="held-out", samples=120)
+        default_factory=lambda: RenderConfig(split="held-out", samples=128)
     )
     """People to judge on."""
     train: RereflConfig = field(default_factory=RereflConfig)
