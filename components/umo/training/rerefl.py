@@ -61,15 +61,15 @@ class RereflConfig:
     """Weights and options of MIMR."""
     goal: Goal = "reference"
     """Whose faces the reward compares with: the references' (paper) or the target's (its code)."""
-    steps: int = 200
+    steps: int = 60
     """Optimiser steps."""
     batch: int = 8
     """Samples in a step, all with the same number of people."""
-    points: int = 1
+    points: int = 2
     """Stop steps taken from each roll-out, 1 to the length of the window."""
     rank: int = 64
     """Rank of the LoRA (paper: 512)."""
-    lr: float = 1e-4
+    lr: float = 1e-3
     """Learning rate (paper: 5e-6 at rank 512)."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Of AdamW."""
@@ -81,11 +81,11 @@ class RereflConfig:
     """Steps over which the learning rate rises linearly, then it is constant."""
     anchor: float = 1.0
     """Weight of the flow-matching loss (lambda)."""
-    reward_weight: float = 1.0
-    """Weight of the reward."""
-    rollout_steps: int = 12
+    reward_weight: float = 10.0
+    """Weight of the reward (paper: 1)."""
+    rollout_steps: int = 8
     """Euler steps of a whole roll-out (T; UNO 25, OmniGen2 50)."""
-    window: tuple[int, int] = (1, 5)
+    window: tuple[int, int] = (1, 4)
     """First and last stop step (Ts, Te), counted from the clean end (UNO 1..10, OmniGen2 1..20)."""
     guidance: float = 4.0
     """Guidance of the roll-out and of the step with gradient."""
@@ -93,9 +93,9 @@ class RereflConfig:
     """Guidance of the flow-matching loss."""
     seed: int = 0
     """Of the LoRA, the order of the samples, noises and steps."""
-    save_every: int = 100
+    save_every: int = 20
     """Steps between saves of the weights."""
-    log_every: int = 10
+    log_every: int = 5
     """Steps in a line of metrics."""
     max_seconds: float | None = None
     """Stop after this time although steps are left; the weights are then not reproducible."""
