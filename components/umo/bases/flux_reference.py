@@ -21,10 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
+from transformers.utils import logging
 
 from umo.bases.protocol import Conditioning, device_of
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import atomic_path, read_manifest
+
+logging.disable_progress_bar()
 
 ADAPTER = "default"
 PATCH = 2

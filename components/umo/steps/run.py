@@ -21,7 +21,7 @@ class RunConfig:
     """`embedded` or a folder."""
     pack: str = "open"
     """Face pack, `open` or `insightface:<folder>`."""
-    tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune"))
+    tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune", samples=160))
     """People to tune on."""
     held_out: RenderConfig = field(
         default_factory=lambda: RenderConfig(split="held-out", samples=128)
