@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
-    """Encoded prompts and references of a batch; cachable, without gradient."""
+    """Encoded prompts and references of a batch; cacheable, without gradient."""
 
     text: Tensor
     """Text features `[B,L,D]`."""
