@@ -16,7 +16,7 @@ from umo.evaluation.figures import Panel, card, grid
 from umo.evaluation.plots import similarity_by_people, training_curves
 from umo.files import atomic_path, write_text
 
-TITLES = {"base": "base", "tuned": "this run", "reference": "reference LoRA (hours)"}
+TITLES = {"base": "base", "tuned": "this run", "reference": "reference LoRA (more steps)"}
 """What a model is called on the page; other labels stand for themselves."""
 METRIC_TITLES = {
     "id_sim": "ID-Sim",

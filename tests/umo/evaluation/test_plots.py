@@ -5,7 +5,7 @@ import pytest
 
 from umo.evaluation.plots import CURVES, similarity_by_people, training_curves
 
-TITLES = {"base": "base", "tuned": "this run", "reference": "reference LoRA (hours)"}
+TITLES = {"base": "base", "tuned": "this run", "reference": "reference LoRA (more steps)"}
 
 
 def log(steps: int, *names: str) -> list[dict[str, float]]:
