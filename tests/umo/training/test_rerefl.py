@@ -216,8 +216,8 @@ def test_stop_steps_are_uniform_in_the_window() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"window": (0, 5)}, "window is 0..5 of a roll-out of 12 steps"),
-        ({"window": (1, 13)}, "window is 1..13 of a roll-out of 12 steps"),
+        ({"window": (0, 5)}, "window is 0..5 of a roll-out of 8 steps"),
+        ({"window": (1, 13)}, "window is 1..13 of a roll-out of 8 steps"),
         ({"window": (1, 3), "points": 4}, "points is 4, the window 1..3 has 3 steps"),
         ({"batch": 0}, "batch is 0"),
         ({"lr": float("nan")}, "lr is nan"),
