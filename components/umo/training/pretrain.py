@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from umo.bases.embedded import new_base
@@ -28,7 +27,7 @@ from umo.config import to_mapping
 from umo.data.render import TILE, RenderConfig, recount, render_samples
 from umo.data.shards import Dataset, write_dataset
 from umo.errors import UmoError, UsageError
-from umo.files import atomic_folder, atomic_path, write_manifest, write_text
+from umo.files import atomic_folder, write_manifest, write_text
 from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder, to_float
 
 LATENT_TILE = TILE // 8
@@ -109,8 +108,8 @@ def pretrain(
         write_dataset(samples, data, {"config": to_mapping(config.data)})
     dataset = Dataset(data)
     vae = fit_autoencoder(_tiles(dataset), config.autoencoder, seed=config.seed, progress=note)
-    base = new_base(vae, _prompts([dataset]), seed=config.seed)
-    fit_base(base, encode_scenes(base, [dataset]), config, progress=note)
+    base = new_base(vae, _prompts(dataset), seed=config.seed)
+    fit_base(base, encode_scenes(base, dataset), config, progress=note)
     facts = {
         "kind": "base",
         "name": "embedded",
@@ -138,11 +137,10 @@ class Scenes:
     """Latents `[N,people,C,h,w]`."""
 
 
-def encode_scenes(base: FluxReference, datasets: Sequence[Dataset]) -> list[Scenes]:
+def encode_scenes(base: FluxReference, dataset: Dataset) -> list[Scenes]:
     """Encode every scene, each second one as its mirror image, grouped by number of people."""
     groups: dict[int, list[tuple[str, Tensor, Tensor]]] = {}
-    samples = (sample for dataset in datasets for sample in dataset)
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate(dataset):
         target = _picture(sample.target)
         references = torch.stack([_picture(reference) for reference in sample.references])
         if number % 2:
@@ -169,7 +167,6 @@ def fit_base(
     config: PretrainConfig,
     *,
     progress: Callable[[dict[str, Any]], None],
-    checkpoint: Path | None = None,
 ) -> None:
     """Train transformer and text encoders in place; at the end they hold the averaged weights.
 
@@ -205,10 +202,6 @@ def fit_base(
         if step % 50 == 0 or step == config.steps - 1:
             people = len(references)
             progress({"stage": "base", "step": step, "people": people, "loss": loss.item()})
-        if checkpoint and step % 250 == 249:
-            named = zip((name for name, _ in modules.named_parameters()), average, strict=True)
-            with atomic_path(checkpoint) as staged:
-                save_file({name: tensor.contiguous() for name, tensor in named}, staged)
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
@@ -267,6 +260,6 @@ def _tiles(dataset: Dataset) -> Tensor:
     return torch.stack(tiles)
 
 
-def _prompts(datasets: Sequence[Dataset]) -> list[str]:
-    prompts = {sample.prompt for dataset in datasets for sample in dataset}
+def _prompts(dataset: Dataset) -> list[str]:
+    prompts = {sample.prompt for sample in dataset}
     return sorted({recount(prompt, people) for prompt in prompts for people in range(1, 5)})

@@ -45,7 +45,7 @@ def test_the_autoencoder_learns(dataset):
 
 def test_each_second_scene_is_mirrored(dataset):
     base = narrow()
-    (scenes,) = encode_scenes(base, [dataset])
+    (scenes,) = encode_scenes(base, dataset)
     assert scenes.targets.shape == (4, 16, 12, 36)
     assert scenes.references.shape == (4, 3, 16, 12, 12)
     picture = torch.from_numpy(dataset[1].target).permute(2, 0, 1).float() / 127.5 - 1
@@ -56,7 +56,7 @@ def test_the_base_learns_and_the_same_seed_gives_the_same_weights(dataset):
     weights = []
     for _ in range(2):
         base, losses = narrow(), []
-        scenes = encode_scenes(base, [dataset])
+        scenes = encode_scenes(base, dataset)
         fit_base(base, scenes, small(lr=2e-3, steps=60), progress=losses.append)
         weights.append([p.clone() for p in base.transformer.parameters()])
         assert losses[-1]["loss"] < losses[0]["loss"]
