@@ -33,7 +33,6 @@ def evaluate(
     """
     with work_on_stderr(), progress_bar("evaluate") as progress:
         from umo.evaluation.evaluate import EvaluationConfig
-
         from umo.steps import evaluate as step
 
         step.run(
