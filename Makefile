@@ -21,8 +21,8 @@ test: $(STAMP) ## Run the tests
 	@$(BIN)/pytest -q
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --no-cache --check .
+	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
