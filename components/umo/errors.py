@@ -58,6 +58,13 @@ class NotFoundError(UmoError):
         super().__init__(message, hint=hint, exit_code=ExitCode.NOT_FOUND)
 
 
+class DeniedError(UmoError):
+    """The caller lacks the right, or a key that proves it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, exit_code=ExitCode.DENIED)
+
+
 class DiffersError(UmoError):
     """A digest, key set or state is not the expected one."""
 
