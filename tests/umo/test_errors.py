@@ -1,6 +1,13 @@
 import pytest
 
-from umo.errors import DiffersError, ExitCode, NotFoundError, UmoError, UsageError
+from umo.errors import (
+    DeniedError,
+    DiffersError,
+    ExitCode,
+    NotFoundError,
+    UmoError,
+    UsageError,
+)
 
 
 @pytest.mark.parametrize(
@@ -10,7 +17,7 @@ from umo.errors import DiffersError, ExitCode, NotFoundError, UmoError, UsageErr
         (UsageError("x"), ExitCode.USAGE),
         (NotFoundError("x"), ExitCode.NOT_FOUND),
         (DiffersError("x"), ExitCode.DIFFERS),
-        (UmoError("x", exit_code=ExitCode.DENIED), ExitCode.DENIED),
+        (DeniedError("x"), ExitCode.DENIED),
     ],
 )
 def test_exit_codes(error: UmoError, code: ExitCode) -> None:
