@@ -59,7 +59,7 @@ class NotFoundError(UmoError):
 
 
 class DeniedError(UmoError):
-    """The caller lacks the right, or a key that proves it."""
+    """Not allowed: by a gate, by a rule of the review, or for want of rights or a key."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, exit_code=ExitCode.DENIED)
