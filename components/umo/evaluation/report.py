@@ -1,18 +1,16 @@
 """The report: one self-contained HTML page, and `result.png` for a README."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
 from PIL import Image as Pillow
 
 from umo.data.shards import Dataset
 from umo.evaluation.figures import Panel, card, grid
+from umo.evaluation.page import environment, signed, svg_uri, webp_uri
 from umo.evaluation.plots import similarity_by_people, training_curves
 from umo.files import atomic_path, write_text
 
@@ -52,14 +50,7 @@ def write_report(folder: Path, dataset: Dataset) -> None:
     with atomic_path(folder / "result.png") as staged:
         grid([draw(item) for item in shown], columns=len(shown)).save(staged, format="PNG")
     ranked = ranking(scores, summary["base"], primary(summary))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"signed": _signed, "percent": _percent}
-    page = environment.get_template("report.html").render(
+    page = environment().get_template("report.html").render(
         summary=summary,
         titles=titles,
         metrics=METRIC_TITLES,
@@ -67,8 +58,8 @@ def write_report(folder: Path, dataset: Dataset) -> None:
         shown=[_figure(draw(item), item) for item in shown],
         best=[_figure(draw(item), item) for item in ranked[:EXTREMES]],
         worst=[_figure(draw(item), item) for item in ranked[: -EXTREMES - 1 : -1]],
-        by_people=_svg_uri(similarity_by_people(summary, titles)),
-        curves=_svg_uri(training_curves(logs, titles)) if logs else "",
+        by_people=svg_uri(similarity_by_people(summary, titles)),
+        curves=svg_uri(training_curves(logs, titles)) if logs else "",
         settings=json.dumps(summary["config"], indent=1),
         lineage=json.dumps(summary["lineage"], indent=1),
         compared=primary(summary),
@@ -101,8 +92,8 @@ def headline(summary: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         verdict = "is worse than base"
     parts = [
         f"{name} {base['judge'][metric]:.1f} → {tuned['judge'][metric]:.1f} "
-        f"({_signed(gain[metric]['mean'])}, 95 % interval {_signed(gain[metric]['low'])} to "
-        f"{_signed(gain[metric]['high'])})"
+        f"({signed(gain[metric]['mean'])}, 95 % interval {signed(gain[metric]['low'])} to "
+        f"{signed(gain[metric]['high'])})"
         for metric, name in (("id_sim", "ID-Sim"), ("id_conf", "ID-Conf"))
     ]
     faces = (
@@ -161,28 +152,10 @@ def _card(
 
 
 def _figure(image: Pillow.Image, item: Mapping[str, Any]) -> dict[str, Any]:
-    stream = io.BytesIO()
-    image.save(stream, format="WEBP", quality=88)
     return {
-        "uri": _uri("image/webp", stream.getvalue()),
+        "uri": webp_uri(image, quality=88),
         "width": image.width,
         "height": image.height,
         "key": item["key"],
         "prompt": item["prompt"],
     }
-
-
-def _svg_uri(svg: str) -> str:
-    return _uri("image/svg+xml", svg.encode())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
-
-
-def _percent(share: float | None) -> str:
-    return "undefined" if share is None else f"{100 * share:.0f} %".replace("-", "−")

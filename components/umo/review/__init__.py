@@ -1,0 +1,1 @@
+"""Review of a candidate: evidence, gates, the pack a person reads, and the model card."""

@@ -1,0 +1,386 @@
+"""Gates: a policy, declared in YAML, judged on evidence; each says what, threshold and measured.
+
+Reward hacking, in numbers: with `reward` the gain in ID-Sim by the embedder that training saw and
+`judge` the gain by the one it never saw, both with their paired intervals, and `closed` as in
+`umo.review.evidence`, a candidate fails if
+
+    reward.low > 0  and  (judge.low <= 0  or  closed_judge < judge_follows * closed_reward).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from umo import config
+from umo.errors import UsageError
+from umo.evaluation.metrics import Interval
+from umo.evaluation.page import interval_text, signed
+from umo.review.compare import BASE, CANDIDATE
+from umo.review.evidence import Evidence, Licensed
+
+DEFAULT = Path(__file__).parent / "policy.yaml"
+NO_DATA = "the training data was not named"
+
+Outcome = Literal["passed", "failed", "not measured"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margin:
+    """How much worse something may be."""
+
+    margin: float
+    """Points; the interval must lie above its negative."""
+    required: bool
+    """Whether it must be measured."""
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise UsageError(f"margin is {self.margin}", hint="it must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a candidate must show; `policy.yaml` beside this module is the default."""
+
+    items: int
+    """Fewest held-out items."""
+    id_sim_gain: float
+    """Least gain over base in ID-Sim by the judge, points; its interval must be above 0."""
+    id_conf_gain: float
+    """The same in ID-Conf."""
+    faces_lost: float
+    """Largest share of the people that base paints and the candidate does not."""
+    prompt_following: Margin
+    """Against base."""
+    picture_quality: Margin
+    """Against base."""
+    champion: Margin
+    """ID-Sim by the judge, against the champion."""
+    judge_follows: float
+    """Least share of the reward's gain that the judge must confirm."""
+    commercial: bool
+    """Whether licences must allow commercial use."""
+    allowed_licences: tuple[str, ...]
+    """Licences of base and data that do."""
+    no_consent: tuple[str, ...]
+    """What is recorded where nobody consented."""
+    waivable: tuple[str, ...]
+    """Gates that a recorded waiver may pass."""
+
+    def __post_init__(self) -> None:
+        for name, value, high in (
+            ("faces_lost", self.faces_lost, 1.0),
+            ("judge_follows", self.judge_follows, 1.0),
+        ):
+            if not 0 <= value <= high:
+                raise UsageError(f"{name} is {value}", hint="it is a share, 0 to 1")
+        unknown = sorted(set(self.waivable) - set(GATES))
+        if unknown:
+            raise UsageError(
+                f"waivable names no gate: {unknown[0]!r}", hint=f"gates: {', '.join(GATES)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """Somebody's recorded decision to let one gate of these weights pass."""
+
+    gate: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one gate found."""
+
+    gate: str
+    """Its name."""
+    what: str
+    """What it checks."""
+    threshold: str
+    """What would pass."""
+    measured: str
+    """What was found."""
+    outcome: Outcome
+    passed: bool
+    """Whether the candidate may go on: passed, waived, or allowed not to be measured."""
+    waived: str = ""
+    """Who waived it and why."""
+
+    @property
+    def word(self) -> str:
+        """The verdict as a person reads it."""
+        if self.waived:
+            return "waived"
+        if self.outcome == "not measured":
+            return "not measured" if self.passed else "not measured, but required"
+        return self.outcome
+
+    def __str__(self) -> str:
+        waiver = f" ({self.waived})" if self.waived else ""
+        return (
+            f"{self.gate}: {self.word}{waiver}: {self.what}; {self.threshold}; "
+            f"measured {self.measured}"
+        )
+
+
+GATES: Mapping[str, str] = {
+    "items": "enough held-out items",
+    "unseen_people": "judged on people it was not tuned on",
+    "id_sim": "gain in ID-Sim over base, by the judge",
+    "id_conf": "gain in ID-Conf over base, by the judge",
+    "faces": "no loss in faces found",
+    "prompt_following": "prompt following not worse than base",
+    "picture_quality": "picture quality not worse than base",
+    "champion": "ID-Sim not worse than the champion, by the judge",
+    "reward_hacking": "the judge confirms what the reward gained",
+    "base_licence": "licence of the base",
+    "face_pack_licence": "licence of the face pack",
+    "data_licence": "licence of the training data",
+    "consent": "consent recorded for every identity of the training data",
+    "safetensors": "safetensors only, nothing that can run code",
+}
+"""Every gate and what it checks, in the order they are shown."""
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """The default policy, with what the YAML file at `path` changes of it.
+
+    Raises:
+        NotFoundError: There is no such file.
+        UsageError: It is not YAML, or has an unknown key or a wrong value.
+    """
+    values = config.read(DEFAULT)
+    for key, value in (config.read(path) if path else {}).items():
+        kept = values.get(key)
+        both = isinstance(kept, dict) and isinstance(value, dict)
+        values[key] = kept | value if both else value
+    return config.from_mapping(Policy, values, where=str(path or DEFAULT))
+
+
+def check_waivable(policy: Policy, gate: str) -> None:
+    """Refuse a waiver that the policy does not know.
+
+    Raises:
+        UsageError: No such gate, or one that cannot be waived.
+    """
+    if gate not in GATES:
+        raise UsageError(f"no gate {gate!r}", hint=f"gates: {', '.join(GATES)}")
+    if gate not in policy.waivable:
+        allowed = ", ".join(policy.waivable) or "none"
+        raise UsageError(
+            f"the gate {gate!r} cannot be waived", hint=f"the policy lets waive: {allowed}"
+        )
+
+
+def judge(policy: Policy, evidence: Evidence, waivers: Sequence[Waiver] = ()) -> list[Verdict]:
+    """Judge a candidate by every gate.
+
+    Args:
+        policy: The thresholds.
+        evidence: What is known.
+        waivers: Those recorded for these weights; one for a gate that the policy does not let
+            waive changes nothing.
+    """
+    verdicts = [
+        _items(policy, evidence),
+        _unseen(evidence),
+        _gain("id_sim", policy.id_sim_gain, evidence),
+        _gain("id_conf", policy.id_conf_gain, evidence),
+        _faces(policy, evidence),
+        *(
+            _margin(name, rule, evidence.measures.get(name), "the evaluation has none")
+            for name, rule in (
+                ("prompt_following", policy.prompt_following),
+                ("picture_quality", policy.picture_quality),
+            )
+        ),
+        _margin("champion", policy.champion, evidence.champion_gain, evidence.champion_note),
+        _reward_hacking(policy, evidence),
+        _licences("base_licence", policy, [evidence.base]),
+        _licences("face_pack_licence", policy, evidence.face_packs),
+        _data_licence(policy, evidence),
+        _consent(policy, evidence),
+        _safetensors(evidence),
+    ]
+    granted = {w.gate: w for w in waivers if w.gate in policy.waivable}
+    return [_waive(verdict, granted.get(verdict.gate)) for verdict in verdicts]
+
+
+def _verdict(gate: str, threshold: str, measured: str, *, passed: bool) -> Verdict:
+    return Verdict(
+        gate=gate,
+        what=GATES[gate],
+        threshold=threshold,
+        measured=measured,
+        outcome="passed" if passed else "failed",
+        passed=passed,
+    )
+
+
+def _not_measured(gate: str, threshold: str, why: str, *, required: bool) -> Verdict:
+    return Verdict(
+        gate=gate,
+        what=GATES[gate],
+        threshold=threshold + (" (required)" if required else ""),
+        measured=f"not measured: {why}",
+        outcome="not measured",
+        passed=not required,
+    )
+
+
+def _waive(verdict: Verdict, waiver: Waiver | None) -> Verdict:
+    if waiver is None or verdict.passed:
+        return verdict
+    return replace(verdict, passed=True, waived=f"{waiver.actor}: {waiver.reason}")
+
+
+def _items(policy: Policy, evidence: Evidence) -> Verdict:
+    return _verdict(
+        "items",
+        f"at least {policy.items}",
+        f"{evidence.items} with {len(evidence.people)} people",
+        passed=evidence.items >= policy.items,
+    )
+
+
+def _unseen(evidence: Evidence) -> Verdict:
+    threshold = "nobody in both"
+    if evidence.data is None:
+        return _not_measured("unseen_people", threshold, NO_DATA, required=True)
+    both = sorted(evidence.people & evidence.data.identities)
+    measured = f"{len(evidence.people)} judged, {len(evidence.data.identities)} tuned on"
+    return _verdict(
+        "unseen_people",
+        threshold,
+        f"{measured}, {len(both)} in both" + (f", first {both[0]!r}" if both else ""),
+        passed=not both,
+    )
+
+
+def _gain(metric: str, least: float, evidence: Evidence) -> Verdict:
+    gain = evidence.gain[metric]
+    return _verdict(
+        metric,
+        f"at least {signed(least)}, interval above 0",
+        interval_text(gain),
+        passed=gain.mean >= least and gain.low > 0,
+    )
+
+
+def _faces(policy: Policy, evidence: Evidence) -> Verdict:
+    base, found = evidence.faces[BASE], evidence.faces[CANDIDATE]
+    return _verdict(
+        "faces",
+        f"at most {100 * policy.faces_lost:g} % fewer than base",
+        f"{found} of {evidence.faces['expected']} against {base}",
+        passed=base - found <= policy.faces_lost * base,
+    )
+
+
+def _margin(gate: str, rule: Margin, gain: Interval | None, why: str) -> Verdict:
+    threshold = f"interval above {signed(-rule.margin)}"
+    if gain is None:
+        return _not_measured(gate, threshold, why, required=rule.required)
+    return _verdict(gate, threshold, interval_text(gain), passed=gain.low >= -rule.margin)
+
+
+def _reward_hacking(policy: Policy, evidence: Evidence) -> Verdict:
+    reward, judged = evidence.reward_gain, evidence.gain["id_sim"]
+    shares = evidence.closed["reward"], evidence.closed["judge"]
+    follows = (
+        shares[0] is None or shares[1] is None or (shares[1] >= policy.judge_follows * shares[0])
+    )
+    texts = [
+        f"{name} {interval_text(gain)}" + ("" if share is None else f", {100 * share:.0f} %")
+        for name, gain, share in (
+            ("reward", reward, shares[0]),
+            ("judge", judged, shares[1]),
+        )
+    ]
+    return _verdict(
+        "reward_hacking",
+        f"if the reward's gain is above 0, so is the judge's, and it closes at least "
+        f"{100 * policy.judge_follows:g} % as much of the gap",
+        "; ".join(texts),
+        passed=reward.low <= 0 or (judged.low > 0 and follows),
+    )
+
+
+def _licences(gate: str, policy: Policy, things: Sequence[Licensed]) -> Verdict:
+    """A manifest's own word on commercial use decides; without one every licence must be listed."""
+    passed = all(
+        bool(thing.licences)
+        if not policy.commercial
+        else thing.commercial
+        if thing.commercial is not None
+        else bool(thing.licences)
+        and all(licence in policy.allowed_licences for licence in thing.licences.values())
+        for thing in things
+    )
+    return _verdict(
+        gate,
+        _licence_threshold(policy),
+        "; ".join(_licence_text(thing) for thing in things),
+        passed=passed,
+    )
+
+
+def _data_licence(policy: Policy, evidence: Evidence) -> Verdict:
+    data = evidence.data
+    if data is None:
+        return _not_measured("data_licence", _licence_threshold(policy), NO_DATA, required=True)
+    good = all(
+        licence in policy.allowed_licences if policy.commercial else licence
+        for licence in data.licences
+    )
+    return _verdict(
+        "data_licence",
+        _licence_threshold(policy),
+        ", ".join(f"{licence or 'none recorded'} ({n})" for licence, n in data.licences.items()),
+        passed=bool(good),
+    )
+
+
+def _consent(policy: Policy, evidence: Evidence) -> Verdict:
+    threshold = "every identity has one"
+    if evidence.data is None:
+        return _not_measured("consent", threshold, NO_DATA, required=True)
+    refused = {word.lower() for word in policy.no_consent}
+    without = sorted(
+        who
+        for consent, people in evidence.data.consents.items()
+        if consent.lower() in refused
+        for who in people
+    )
+    counts = ", ".join(
+        f"{len(people)} {consent or 'not recorded'}"
+        for consent, people in sorted(evidence.data.consents.items())
+    )
+    return _verdict(
+        "consent",
+        threshold,
+        counts + (f"; without consent: {len(without)}, first {without[0]!r}" if without else ""),
+        passed=not without,
+    )
+
+
+def _safetensors(evidence: Evidence) -> Verdict:
+    return _verdict(
+        "safetensors",
+        "no such file",
+        "; ".join(evidence.unsafe) or "none",
+        passed=not evidence.unsafe,
+    )
+
+
+def _licence_threshold(policy: Policy) -> str:
+    return "allows commercial use" if policy.commercial else "recorded"
+
+
+def _licence_text(thing: Licensed) -> str:
+    parts = ", ".join(f"{part} {licence}" for part, licence in thing.licences.items())
+    said = "" if thing.commercial is None else f" (commercial: {thing.commercial})"
+    return f"{thing.name}: {parts or 'none recorded'}{said}"
