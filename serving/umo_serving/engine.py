@@ -1,0 +1,170 @@
+"""The engine: one verified version of a model, painting for many callers at once."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from umo.bases import load_base
+from umo.bases.protocol import Conditioning, ReferenceModel, device_of
+from umo.data.schema import Image
+from umo.errors import DiffersError, UsageError
+from umo.evaluation.evaluate import to_pixels
+from umo.faces.packs import FacePack, load_pack
+from umo.files import read_manifest
+from umo_serving.batching import Denoiser, Job, start
+from umo_serving.identity import match
+from umo_serving.layout import layout_of, picture_size
+from umo_serving.pictures import decode, encode, pixels
+from umo_serving.request import Progress, Reply, Request
+
+LORA = "lora.safetensors"
+PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
+"""Suffixes of files that may run code when they are read."""
+ROWS = 8
+"""Most pictures denoised together."""
+
+
+class Engine:
+    """A base with one version's LoRA.
+
+    Args:
+        model: The base, with the LoRA attached.
+        pack: Finds and compares faces.
+        version: Version of the model.
+        digest: sha256 of the LoRA.
+    """
+
+    def __init__(
+        self, model: ReferenceModel, pack: FacePack, *, version: str, digest: str
+    ) -> None:
+        self.version = version
+        self.digest = digest
+        self._model = model
+        self._pack = pack
+        self._layout = layout_of(model.name)
+        self._denoiser = Denoiser(model, rows=ROWS)
+
+    @classmethod
+    def load(
+        cls, folder: Path, base: str = "embedded", pack: str = "open", *, version: str = ""
+    ) -> "Engine":
+        """Verify a tuned model and load it.
+
+        Args:
+            folder: `lora.safetensors` and its manifest.
+            base: `embedded`, or the folder of the base that it was tuned on.
+            pack: `open`, or `insightface:FOLDER`.
+            version: What replies call it.
+
+        Raises:
+            NotFoundError: The folder has no manifest, or the base or pack does not exist.
+            DiffersError: A file is not the one that the manifest names, or the base is another.
+            UsageError: There are no weights as safetensors, or there is a pickle.
+        """
+        manifest = read_manifest(folder, verify=True)
+        refuse_pickles(folder)
+        if LORA not in manifest["files"]:
+            raise UsageError(f"no {LORA} among {sorted(manifest['files'])}")
+        if base != "embedded":
+            refuse_pickles(Path(base))
+        model = load_base(base)
+        wanted = manifest.get("base", {}).get("digest")
+        if wanted != model.digest:
+            raise DiffersError(
+                f"the model was tuned on base {wanted}, {base} has digest {model.digest}",
+                hint="name the base it was tuned on",
+            )
+        model.load_lora(folder / LORA)
+        return cls(model, load_pack(pack), version=version, digest=manifest["files"][LORA])
+
+    def generate(
+        self,
+        request: Request,
+        *,
+        on_step: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Reply:
+        """Paint. Many threads may call this; their pictures are denoised together.
+
+        A picture depends on its prompt, references, size, steps, guidance and seed only.
+
+        Args:
+            request: What to paint.
+            on_step: Called after each denoising step.
+            cancelled: Asked before each step; once it says yes, no further step is computed.
+
+        Raises:
+            UsageError: The request is outside its limits, or a reference is damaged.
+            CancelledError: `cancelled` said yes.
+        """
+        request.check()
+        references = self._frame(request.references)
+        size = picture_size(self._layout, len(references), request.width, request.height)
+        job = start(
+            self._model,
+            self._encode(request.prompt, references),
+            size=size,
+            steps=request.steps,
+            guidance=request.guidance,
+            seeds=request.seeds,
+            on_step=self._reporter(on_step),
+            cancelled=cancelled,
+        )
+        self._denoiser.submit(job)
+        pictures = self._decode(job.done.result())
+        return Reply(
+            pngs=[encode(picture) for picture in pictures],
+            seeds=request.seeds,
+            version=self.version,
+            digest=self.digest,
+            matches=match(self._pack, references, pictures) if request.matches else [],
+        )
+
+    def close(self) -> None:
+        """Stop after the current step; calls that are not done end with a `CancelledError`."""
+        self._denoiser.close()
+
+    def _frame(self, encoded: Sequence[bytes]) -> list[Image]:
+        return [
+            pixels(self._layout.frame(decode(one, name=f"reference {number}"), len(encoded)))
+            for number, one in enumerate(encoded, start=1)
+        ]
+
+    def _encode(self, prompt: str, references: Sequence[Image]) -> Conditioning:
+        device = device_of(self._model.transformer)
+        tensors = [
+            torch.from_numpy(np.array(reference)).to(device).permute(2, 0, 1).float() / 127.5 - 1
+            for reference in references
+        ]
+        return self._model.encode([prompt], [tensors])
+
+    @torch.no_grad()
+    def _decode(self, latents: Sequence[Tensor]) -> list[Image]:
+        return [to_pixels(self._model.decode(one[None]))[0] for one in latents]
+
+    def _reporter(self, on_step: Callable[[Progress], None] | None) -> Callable[[Job], None]:
+        if on_step is None:
+            return lambda job: None
+
+        def preview(latents: list[Tensor]) -> list[bytes]:
+            return [encode(picture) for picture in self._decode(latents)]
+
+        def report(job: Job) -> None:
+            latents = [row.clean for row in job.rows]
+            on_step(Progress(step=job.step, steps=job.steps, preview=lambda: preview(latents)))
+
+        return report
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Refuse a folder with files that may run code when they are read.
+
+    Raises:
+        UsageError: It has one; the line names it.
+    """
+    found = sorted(file.name for file in folder.rglob("*") if file.suffix in PICKLES)
+    if found:
+        raise UsageError(f"{found[0]} is a pickle", hint="serve safetensors only")
