@@ -11,7 +11,6 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-
 from services.mlflow_server import Registry
 from services.processes import GUARD
 
