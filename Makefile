@@ -4,10 +4,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Where pip takes torch from; empty means the default index.
 TORCH_INDEX ?=
+# Programs of Debian that some tests start; a test skips and says so where one is missing.
+TOOLS := postgresql chromium
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format clean
+.PHONY: help install tools run test lint format clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +19,16 @@ install: $(STAMP) ## Build .venv with every pinned package
 run: $(STAMP) ## Tune, compare, report and register, in about 15 minutes on two cores
 	@$(BIN)/umo run
 
-test: $(STAMP) ## Run the tests
+tools: ## Install the Debian programs that tests start, where root can
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(TOOLS) >/dev/null 2>&1; \
+	then \
+		echo "installing $(TOOLS)"; \
+		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+		{ apt-get -qq update && apt-get -qq -y --no-install-recommends install $(TOOLS); } >/dev/null \
+		|| echo "not installed; the tests that need them are skipped"; \
+	fi
+
+test: $(STAMP) tools ## Run the tests
 	@$(BIN)/pytest -q
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling

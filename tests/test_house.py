@@ -53,7 +53,7 @@ def test_nothing_pinned_replaces_torch() -> None:
     assert not [name for name in PINS if name.startswith(("nvidia", "torchvision", "torchaudio"))]
 
 
-@pytest.mark.parametrize("target", ["help", "install", "run", "test", "lint", "format"])
+@pytest.mark.parametrize("target", ["help", "install", "tools", "run", "test", "lint", "format"])
 def test_make_target(target: str) -> None:
     done = subprocess.run(
         ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
