@@ -1,0 +1,99 @@
+"""Which server a client talks to: its address, its key, and what it means when it is not there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from opentelemetry.propagate import inject
+
+from umo.errors import NotFoundError, UmoError, UsageError
+from umo_serving.client.failures import UnavailableError, from_grpc
+
+Protocol = Literal["http", "grpc"]
+MODEL = "umo"
+"""Name of the model that answers once."""
+STREAM = "umo_stream"
+"""Name of the model that answers after each step."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_http_proxy", 0),
+)
+"""Messages of any size, and a server that comes back is found within two seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One server."""
+
+    address: str
+    """`host:port`."""
+    key: str | None = None
+    """API key, sent as a bearer token."""
+    tls: bool | Path = False
+    """Whether to encrypt; a PEM file names the authorities to trust."""
+
+    def __post_init__(self) -> None:
+        """Check what was given.
+
+        Raises:
+            UsageError: The address is no `host:port`, or no header can carry the key.
+            NotFoundError: The file of authorities does not exist.
+        """
+        try:
+            parts = urlsplit(f"//{self.address}")
+            complete = parts.hostname and parts.port and parts.netloc == self.address
+        except ValueError:
+            complete = False
+        if not complete or parts.username is not None:
+            raise UsageError(
+                f"{self.address!r} is no address", hint="give host:port, such as 127.0.0.1:8000"
+            )
+        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
+            raise UsageError("the key has characters that no header can carry")
+        if isinstance(self.tls, Path) and not self.tls.is_file():
+            raise NotFoundError(f"no certificates at {self.tls}")
+
+    @property
+    def url(self) -> str:
+        """Where HTTP calls go."""
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+    @property
+    def authorities(self) -> Path | None:
+        """The PEM file of the authorities to trust; None for the usual ones."""
+        return self.tls if isinstance(self.tls, Path) else None
+
+    def headers(self) -> dict[str, str]:
+        """Headers of a call, in lower case: the key, and the caller's trace."""
+        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        inject(headers)
+        return headers
+
+    def unreachable(self, reason: object) -> UmoError:
+        """The error when no connection could be made, or it broke."""
+        return UnavailableError(f"cannot reach {self.address}: {reason}", hint="is it running?")
+
+    def silent(self, timeout: float) -> UmoError:
+        """The error when no answer came within `timeout` seconds."""
+        return UnavailableError(
+            f"no answer from {self.address} within {timeout:.3g} s", hint="allow more time"
+        )
+
+    def failure(self, error: Any, timeout: float) -> UmoError:
+        """The error behind a `grpc.RpcError` of a call that could take `timeout` seconds."""
+        code, details = error.code().name, error.details() or ""
+        if code == "DEADLINE_EXCEEDED":
+            return self.silent(timeout)
+        if code == "UNAVAILABLE" and details.startswith(("failed to connect", "Socket closed")):
+            return self.unreachable(details.rpartition(": ")[2])
+        return from_grpc(code, details)
+
+
+def no_stream() -> UsageError:
+    """The error when a client that speaks HTTP is asked to stream."""
+    return UsageError("streaming needs gRPC", hint='give protocol="grpc" and the port of gRPC')
