@@ -50,19 +50,23 @@ def write_report(folder: Path, dataset: Dataset) -> None:
     with atomic_path(folder / "result.png") as staged:
         grid([draw(item) for item in shown], columns=len(shown)).save(staged, format="PNG")
     ranked = ranking(scores, summary["base"], primary(summary))
-    page = environment().get_template("report.html").render(
-        summary=summary,
-        titles=titles,
-        metrics=METRIC_TITLES,
-        headline=headline(summary, titles),
-        shown=[_figure(draw(item), item) for item in shown],
-        best=[_figure(draw(item), item) for item in ranked[:EXTREMES]],
-        worst=[_figure(draw(item), item) for item in ranked[: -EXTREMES - 1 : -1]],
-        by_people=svg_uri(similarity_by_people(summary, titles)),
-        curves=svg_uri(training_curves(logs, titles)) if logs else "",
-        settings=json.dumps(summary["config"], indent=1),
-        lineage=json.dumps(summary["lineage"], indent=1),
-        compared=primary(summary),
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            summary=summary,
+            titles=titles,
+            metrics=METRIC_TITLES,
+            headline=headline(summary, titles),
+            shown=[_figure(draw(item), item) for item in shown],
+            best=[_figure(draw(item), item) for item in ranked[:EXTREMES]],
+            worst=[_figure(draw(item), item) for item in ranked[: -EXTREMES - 1 : -1]],
+            by_people=svg_uri(similarity_by_people(summary, titles)),
+            curves=svg_uri(training_curves(logs, titles)) if logs else "",
+            settings=json.dumps(summary["config"], indent=1),
+            lineage=json.dumps(summary["lineage"], indent=1),
+            compared=primary(summary),
+        )
     )
     write_text(folder / "report.html", page)
 

@@ -7,7 +7,7 @@ if its own evaluation did so with the same items, face pack and settings.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,10 @@ class Comparison:
     """Of the candidate's evaluation."""
     labels: Mapping[str, str]
     """Role -> what the evaluation it was painted in calls the model."""
+    names: Mapping[str, str]
+    """Role -> what a person calls the model."""
     note: str = ""
     """Why there is no champion beside the candidate, if there is one at all."""
-    names: Mapping[str, str] = field(default_factory=dict)
-    """Role -> what a person calls the model."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -118,6 +118,14 @@ class Comparison:
             self.values(role, metric, embedder), self.values(over, metric, embedder)
         )
 
+    def level(self, role: str, metric: str, embedder: str = "judge") -> Interval:
+        """A model's metric x 100, with its 95 % interval."""
+        return self._interval(self.values(role, metric, embedder))
+
+    def with_people(self, count: int) -> "Comparison":
+        """The items with this many people alone."""
+        return replace(self, items=tuple(i for i in self.items if len(i.identities) == count))
+
     def measure_gain(self, measure: str) -> Interval | None:
         """The candidate's difference from base in another measure; None unless all have it."""
         sides = [
@@ -133,7 +141,7 @@ class Comparison:
         """Faces found in all pictures, at most as many as references."""
         return sum(p.faces.found for item in self.items for p in item.pictures[role])
 
-    def _interval(self, values: list[Values], minus: list[Values]) -> Interval:
+    def _interval(self, values: list[Values], minus: list[Values] | None = None) -> Interval:
         config = self.summary["config"]
         rng = np.random.default_rng(config["seed"])
         return bootstrap(values, minus, rng=rng, resamples=config["resamples"])

@@ -24,6 +24,7 @@ from umo.files import MANIFEST, read_manifest
 from umo.review.compare import BASE, CANDIDATE, CHAMPION, EMBEDDERS, Comparison, Subject, compare
 
 ASSETS = Path(str(package_files("umo") / "assets"))
+IDENTITY = ("id_sim", "id_conf")
 MEASURES = ("prompt_following", "picture_quality")
 """What an evaluation may measure of a picture beside its faces."""
 PICKLE_SUFFIXES = frozenset(
@@ -75,8 +76,10 @@ class Evidence:
     """Held-out items."""
     people: frozenset[str]
     """Identities it was judged on."""
+    scores: Mapping[str, Mapping[str, float]]
+    """By role and metric (`id_sim`, `id_conf`), by the judge."""
     gain: Mapping[str, Interval]
-    """Candidate minus base by the judge, by metric: `id_sim`, `id_conf`."""
+    """Candidate minus base by the judge, by metric."""
     reward_gain: Interval
     """Candidate minus base in ID-Sim by the embedder that training saw."""
     closed: Mapping[str, float | None]
@@ -136,7 +139,11 @@ def gather(
         weights=lineage["models"][comparison.labels[CANDIDATE]]["digest"],
         items=len(comparison.items),
         people=frozenset(who for item in comparison.items for who in item.identities),
-        gain={name: comparison.gain(name) for name in ("id_sim", "id_conf")},
+        scores={
+            role: {name: mean(comparison.values(role, name)) for name in IDENTITY}
+            for role in comparison.roles
+        },
+        gain={name: comparison.gain(name) for name in IDENTITY},
         reward_gain=comparison.gain("id_sim", embedder="reward"),
         closed={name: _closed(comparison, name) for name in EMBEDDERS},
         faces={

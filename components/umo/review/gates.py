@@ -121,8 +121,8 @@ class Verdict:
     def __str__(self) -> str:
         waiver = f" ({self.waived})" if self.waived else ""
         return (
-            f"{self.gate}: {self.word}{waiver}: {self.what}; {self.threshold}; "
-            f"measured {self.measured}"
+            f"{self.gate}: {self.word}{waiver}: {self.what}; threshold: {self.threshold}; "
+            f"measured: {self.measured}"
         )
 
 
@@ -225,7 +225,7 @@ def _not_measured(gate: str, threshold: str, why: str, *, required: bool) -> Ver
         gate=gate,
         what=GATES[gate],
         threshold=threshold + (" (required)" if required else ""),
-        measured=f"not measured: {why}",
+        measured=why,
         outcome="not measured",
         passed=not required,
     )
