@@ -3,16 +3,18 @@
 import fcntl
 import json
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from umo.bases import EMBEDDED
 from umo.config import to_mapping
@@ -27,6 +29,8 @@ from umo_pipelines.progress import Event, display
 STEPS = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 20.0
+FULL_DISK = 2**20
+"""Bytes; with less, a step that says nothing of its end is taken to have filled the disk."""
 
 
 def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[str, Any]:
@@ -41,8 +45,8 @@ def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[st
         progress: Whether to show the steps on stderr.
 
     Returns:
-        `report`, `model`, `version`, `digest`, `seconds`, `peak_memory_mb`, `mlflow`, and the
-        scores of the evaluation.
+        `report`, `model`, `version`, `digest`, `seconds`, `peak_memory_mb` (of all processes
+        together), `mlflow`, and the scores of the evaluation.
 
     Raises:
         NotFoundError: The base is no folder that umo wrote.
@@ -52,11 +56,11 @@ def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[st
     started = time.monotonic()
     layout = Layout(out.resolve())
     with _locked(layout.out):
-        _run(config, layout, progress=progress)
+        peak = _run(config, layout, progress=progress)
         return {
             **summary(layout),
             "seconds": round(time.monotonic() - started, 1),
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+            "peak_memory_mb": peak // 2**20,
         }
 
 
@@ -81,7 +85,9 @@ def _base_digest(base: str) -> str:
     return digest
 
 
-def _run(config: RunConfig, layout: Layout, *, progress: bool) -> None:
+def _run(config: RunConfig, layout: Layout, *, progress: bool) -> int:
+    """Run the pipeline; the most memory it held, in bytes."""
+    peak = 0
     request = layout.logs / "arguments.json"
     write_text(request, json.dumps(arguments(config, layout.out), indent=1))
     log_path = layout.logs / "pipeline.log"
@@ -97,9 +103,20 @@ def _run(config: RunConfig, layout: Layout, *, progress: bool) -> None:
                 screen.show(event)
             if ended:
                 break
+            peak = max(peak, resident_memory())
             time.sleep(POLL_SECONDS)
     if child.returncode:
         raise _failure(reader.events, log_path)
+    return peak
+
+
+def resident_memory() -> int:
+    """Bytes that this process and all below it hold now; pages they share count for each."""
+    total = 0
+    for process in (this := psutil.Process(), *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
 
 
 class _Reader:
@@ -121,7 +138,10 @@ class _Reader:
         if not whole:
             return []
         self._offset += len(whole) + 1
-        fresh = [json.loads(line) for line in whole.splitlines()]
+        fresh: list[Event] = []
+        for line in whole.splitlines():
+            with suppress(ValueError):  # a full disk cuts a line short
+                fresh.append(json.loads(line))
         self.events += fresh
         return fresh
 
@@ -136,6 +156,12 @@ def _failure(events: list[Event], log: Path) -> UmoError:
                 retryable=event["retryable"],
             )
     where = events[-1]["step"] if events else "the pipeline"
+    free = shutil.disk_usage(log.parent).free
+    if free < FULL_DISK:
+        return UmoError(
+            f"{where} stopped: {free} bytes are free on the disk of {log.parent}",
+            hint="free space there and give the same command again",
+        )
     return UmoError(
         f"{where} ended without a result", hint=f"memory or disk may have run out; see {log}"
     )

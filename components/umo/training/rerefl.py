@@ -57,8 +57,8 @@ class RereflConfig:
 
     reward: Literal["matching", "single", "none"] = "matching"
     """MIMR, SIR, or plain fine-tuning on the same data."""
-    matching: MatchingConfig = field(default_factory=MatchingConfig)
-    """Weights and options of MIMR."""
+    matching: MatchingConfig = field(default_factory=MatchingConfig.platform)
+    """Weights and options of MIMR; by default on the scale of SIR (paper: `MatchingConfig()`)."""
     goal: Goal = "reference"
     """Whose faces the reward compares with: the references' (paper) or the target's (its code)."""
     steps: int = 60
