@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
+
 from services.processes import daemon, free_ports
 
 ADMIN = "admin"

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+
 from services.processes import answers, daemon, free_ports
 
 ACCOUNT = "nobody"

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from services.processes import answers, daemon, free_ports
 
 PARTS = ("master", "volume", "filer", "s3")

@@ -11,6 +11,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+
 from services.mlflow_server import Registry
 from services.processes import GUARD
 
