@@ -1,30 +1,122 @@
 """Tracking: parameters, curves, pictures and reports of a run, in MLflow."""
 
+import getpass
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
+import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+from umo.errors import DeniedError, NotFoundError, UmoError
+from umo.store import Store
 
 EXPERIMENT = "umo"
 IDENTITY_TAG = "umo.identity"
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+CURRENT_USER = "/api/2.0/mlflow/users/current"
+EXISTS = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 
 for _noisy in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
 
-def store_uri(out: Path) -> str:
-    """The SQLite store of the run folder `out`."""
-    return f"sqlite:///{out.resolve() / 'mlflow.db'}"
+def connect(store: Store) -> MlflowClient:
+    """A client of the store's MLflow."""
+    if store.file:
+        store.file.parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=store.tracking, registry_uri=store.tracking)
+
+
+def ensure_experiment(client: MlflowClient, store: Store, name: str) -> str:
+    """Id of an experiment, made if it is not there; files of a SQLite store lie beside it."""
+    known = client.get_experiment_by_name(name)
+    if known:
+        return str(known.experiment_id)
+    location = (store.file.parent / "artifacts").as_uri() if store.file else None
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException as error:
+        if error.error_code != EXISTS:
+            raise
+        return str(client.get_experiment_by_name(name).experiment_id)
+
+
+def actor(store: Store) -> str:
+    """Who acts: the user whom MLflow authenticates; without accounts there, on trust.
+
+    A server with basic-auth is asked, so that nobody acts under another name. Without one it is
+    `UMO_ACTOR`, else the user of the operating system.
+
+    Raises:
+        DeniedError: MLflow does not know these credentials.
+        UmoError: It cannot be reached.
+    """
+    if store.tracking.startswith("http"):
+        with mlflow_errors("ask MLflow who you are"):
+            reply = request(store, "GET", CURRENT_USER)
+            if reply.status_code != requests.codes.not_found:
+                verify_rest_response(reply, CURRENT_USER)
+                return str(reply.json()["user"]["username"])
+    return os.environ.get("UMO_ACTOR") or getpass.getuser()
+
+
+def request(store: Store, method: str, endpoint: str, **arguments: Any) -> requests.Response:
+    """Call the MLflow server with the credentials of the environment."""
+    reply: requests.Response = http_request(
+        get_default_host_creds(store.tracking), endpoint, method, **arguments
+    )
+    return reply
+
+
+@contextmanager
+def mlflow_errors(doing: str) -> Iterator[None]:
+    """Turn what MLflow raises in the body into one line that says what was tried.
+
+    Raises:
+        DeniedError: MLflow refused these credentials, or this user.
+        NotFoundError: It does not know the run, model or version.
+        UmoError: It failed or could not be reached.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        raise _explained(doing, str(error.error_code), str(error)) from error
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        code = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "RESOURCE_DOES_NOT_EXIST"}
+        raise _explained(doing, code.get(status, ""), str(error)) from error
+
+
+def _explained(doing: str, code: str, text: str) -> UmoError:
+    text = " ".join(text.split())
+    match code:
+        case "UNAUTHENTICATED":
+            return DeniedError(
+                f"MLflow does not know you ({doing})",
+                hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            )
+        case "PERMISSION_DENIED":
+            return DeniedError(
+                f"MLflow does not let you {doing}", hint="ask its admin; see `umo models grants`"
+            )
+        case "RESOURCE_DOES_NOT_EXIST":
+            return NotFoundError(f"cannot {doing}: {text}")
+        case _:
+            return UmoError(f"cannot {doing}: {text}")
 
 
 class Run:
@@ -41,29 +133,26 @@ class Run:
         self._start: int = info.start_time
 
     @classmethod
-    def open(cls, out: Path, *, name: str, identity: str) -> "Run":
-        """Start the run of `identity` in the store of `out`, or resume it.
+    def open(cls, store: Store, *, name: str, identity: str, experiment: str = EXPERIMENT) -> "Run":
+        """Start the run of `identity` in `store`, or resume it.
 
         Args:
-            out: Run folder: `mlflow.db` holds the store, `artifacts/` the files.
+            store: Of a SQLite store, the files go to `artifacts/` beside it.
             name: What a person reads in the list of runs.
             identity: Result name of `umo.lineage`.
+            experiment: MLflow experiment.
+
+        Raises:
+            DeniedError: MLflow does not let this user.
         """
-        out.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=store_uri(out), registry_uri=store_uri(out))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        experiment_id = (
-            experiment.experiment_id
-            if experiment
-            else client.create_experiment(
-                EXPERIMENT, artifact_location=(out.resolve() / "artifacts").as_uri()
-            )
-        )
-        known = client.search_runs([experiment_id], f"tags.`{IDENTITY_TAG}` = '{identity}'")
-        if known:
-            return cls(client, known[0].info.run_id)
-        created = client.create_run(experiment_id, run_name=name, tags={IDENTITY_TAG: identity})
-        return cls(client, created.info.run_id)
+        client = connect(store)
+        with mlflow_errors(f"write to the experiment {experiment!r}"):
+            group = ensure_experiment(client, store, experiment)
+            known = client.search_runs([group], f"tags.`{IDENTITY_TAG}` = '{identity}'")
+            if known:
+                return cls(client, known[0].info.run_id)
+            created = client.create_run(group, run_name=name, tags={IDENTITY_TAG: identity})
+            return cls(client, created.info.run_id)
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Log nested settings, flattened with dots: `train.rank`."""

@@ -15,6 +15,7 @@ KINDS = (
     "evaluated",
     "gate_passed",
     "gate_failed",
+    "waived",
     "submitted",
     "approved",
     "rejected",
@@ -25,6 +26,7 @@ KINDS = (
     "rolled_back",
     "deployed",
     "refused",
+    "reconciled",
 )
 """What an event can say. `intended` opens a change of champion; exactly one of `promoted`,
 `rolled_back` and `abandoned` closes it."""

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from umo.ledger.event import Event
 
-CLOSING = ("promoted", "rolled_back", "abandoned")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reign:
@@ -14,6 +12,8 @@ class Reign:
 
     champions: Sequence[Event]
     """The promotions that were not rolled back, oldest first."""
+    decided: Event | None
+    """The promotion or roll-back that made the champion what it is."""
     pending: Event | None
     """The intention that nothing has closed."""
 
@@ -37,12 +37,16 @@ class Reign:
 class Progress:
     """How far a version has come in its review."""
 
+    registered: Event | None = None
+    """Its first registration."""
     trainers: set[str] = field(default_factory=set)
     """Who registered or submitted these weights."""
     evaluated: Event | None = None
     """Its last evaluation."""
     gates: list[Event] = field(default_factory=list)
     """Verdicts of the last submission."""
+    waivers: list[Event] = field(default_factory=list)
+    """Gates that somebody let pass."""
     submitted: Event | None = None
     """The last submission, if no gate failed."""
     decision: Event | None = None
@@ -71,18 +75,22 @@ def reign(events: Iterable[Event]) -> Reign:
     A roll-back takes back every champion since the one it returns to.
     """
     champions: list[Event] = []
+    decided: Event | None = None
     pending: Event | None = None
     for event in events:
-        if event.kind == "intended":
-            pending = event
-        elif event.kind in CLOSING:
-            pending = None
-        if event.kind == "promoted":
-            champions.append(event)
-        elif event.kind == "rolled_back":
-            while champions and champions[-1].seq != event.details["restores"]:
-                champions.pop()
-    return Reign(champions=tuple(champions), pending=pending)
+        match event.kind:
+            case "intended":
+                pending = event
+            case "abandoned":
+                pending = None
+            case "promoted":
+                pending, decided = None, event
+                champions.append(event)
+            case "rolled_back":
+                pending, decided = None, event
+                while champions and champions[-1].seq != event.details["restores"]:
+                    champions.pop()
+    return Reign(champions=tuple(champions), decided=decided, pending=pending)
 
 
 def progress(events: Iterable[Event], weights: str) -> Progress:
@@ -93,11 +101,15 @@ def progress(events: Iterable[Event], weights: str) -> Progress:
             continue
         match event.kind:
             case "registered":
+                found.registered = found.registered or event
                 found.trainers.add(event.actor)
             case "evaluated":
                 found.evaluated = event
+            case "waived":
+                found.waivers.append(event)
             case "gate_passed" | "gate_failed":
-                if not found.gates or found.gates[-1].report != event.report:
+                last = found.gates[-1].details["manifest"] if found.gates else ""
+                if last != event.details["manifest"]:
                     found.gates, found.submitted, found.decision = [], None, None
                 found.gates.append(event)
             case "submitted":

@@ -98,6 +98,8 @@ class Ledger:
         Raises:
             DiffersError: An intention is closed already.
         """
+        if not entries:
+            return []
         head = schema.HEAD
         events: list[Event] = []
         with self._begin(write=True) as connection:

@@ -1,0 +1,9 @@
+"""Promotion: from a candidate to the champion and back, over MLflow and the ledger."""
+
+from umo.promotion.change import promote, rollback
+from umo.promotion.decide import approve, reject, waive
+from umo.promotion.reconcile import reconcile
+from umo.promotion.submit import submit
+from umo.promotion.verify import verify
+
+__all__ = ["approve", "promote", "reconcile", "reject", "rollback", "submit", "verify", "waive"]
