@@ -17,8 +17,16 @@ from umo.errors import UmoError
 from umo_serving.client import wire
 from umo_serving.client.failures import from_grpc, from_http
 from umo_serving.client.generation import Generation, Options, Order, Picture, Progress
-from umo_serving.client.retry import RETRIES, TIMEOUT, Patience
-from umo_serving.client.target import CHANNEL_OPTIONS, MODEL, STREAM, Protocol, Target, no_stream
+from umo_serving.client.retry import RETRIES, Patience
+from umo_serving.client.target import (
+    CHANNEL_OPTIONS,
+    MODEL,
+    STREAM,
+    TIMEOUT,
+    Protocol,
+    Target,
+    no_stream,
+)
 from umo_serving.client.transport import credentials, stream_metadata
 
 
@@ -48,7 +56,9 @@ class AsyncHttpTransport:
             ) as answer:
                 content = await answer.read()
         except TimeoutError:
-            raise self._target.silent(timeout) from None
+            raise self._target.silent() from None
+        except aiohttp.ClientResponseError:
+            raise self._target.stranger("HTTP") from None
         except aiohttp.ClientError as error:
             raise self._target.unreachable(error) from error
         if answer.status != 200:
@@ -83,7 +93,7 @@ class AsyncGrpcTransport:
                 call.grpc(), timeout=timeout, metadata=tuple(self._target.headers().items())
             )
         except grpc.RpcError as error:
-            raise self._target.failure(error, timeout) from error
+            raise self._target.failure(error) from error
         return wire.from_grpc(answer)
 
     async def stream(self, call: wire.Infer, timeout: float) -> AsyncGenerator[wire.Outputs]:
@@ -101,7 +111,7 @@ class AsyncGrpcTransport:
                     raise from_grpc("UNKNOWN", answer.error_message)
                 yield wire.from_grpc(answer.infer_response)
         except grpc.RpcError as error:
-            raise self._target.failure(error, timeout) from error
+            raise self._target.failure(error) from error
         finally:
             answers.cancel()
 
@@ -136,9 +146,8 @@ class AsyncClient:
         retries: int = RETRIES,
         tls: bool | Path = False,
     ) -> None:
-        self._target = Target(address=address, key=key, tls=tls)
+        self._target = Target(address=address, key=key, tls=tls, timeout=timeout)
         self._protocol = protocol
-        self._timeout = timeout
         self._retries = retries
 
     @cached_property
@@ -154,7 +163,7 @@ class AsyncClient:
         """Paint; see `Client.generate`."""
         order = await asyncio.to_thread(Order.of, prompt, references, options)
         call = order.infer(MODEL)
-        patience = Patience(self._timeout, self._retries)
+        patience = Patience(self._target.timeout, self._retries)
         while True:
             try:
                 return Generation.of(order, await self._transport.infer(call, patience.left()))
@@ -169,7 +178,7 @@ class AsyncClient:
             raise no_stream()
         order = await asyncio.to_thread(Order.of, prompt, references, options)
         call = order.infer(STREAM)
-        async with aclosing(self._transport.stream(call, self._timeout)) as answers:
+        async with aclosing(self._transport.stream(call, self._target.timeout)) as answers:
             async for outputs in answers:
                 yield Progress.of(order, outputs)
 

@@ -142,6 +142,8 @@ class Generation(list[Image.Image]):
             made.model_version = outputs["MODEL_VERSION"][0].decode()
             made.model_digest = outputs["MODEL_DIGEST"][0].decode()
             made.matches = json.loads(outputs["MATCHES"][0] or "[]")
+            if len(made.seeds) != len(made):
+                raise ValueError(f"{len(made.seeds)} seeds of {len(made)} pictures")
         except (LookupError, ValueError, OSError) as error:
             raise unreadable(error) from error
         return made
@@ -156,8 +158,11 @@ class Generation(list[Image.Image]):
             The files.
 
         Raises:
+            UsageError: The name does not end in `.png`.
             UmoError: A file cannot be written.
         """
+        if path.suffix.lower() != ".png":
+            raise UsageError(f"{path} does not end in .png", hint="only PNG carries the metadata")
         one = len(self) == 1
         paths = [
             path if one else path.with_stem(f"{path.stem}-{number}")

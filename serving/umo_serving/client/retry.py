@@ -6,8 +6,6 @@ import time
 from umo.errors import UmoError
 from umo_serving.client.failures import UnavailableError
 
-TIMEOUT = 120.0
-"""Seconds that one call may take, unless said otherwise."""
 RETRIES = 4
 """Repetitions of a call, unless said otherwise."""
 FIRST_PAUSE = 0.25

@@ -9,8 +9,8 @@ from typing import Self, Unpack
 
 from umo.errors import UmoError
 from umo_serving.client.generation import Generation, Options, Order, Picture, Progress
-from umo_serving.client.retry import RETRIES, TIMEOUT, Patience
-from umo_serving.client.target import MODEL, STREAM, Protocol, Target, no_stream
+from umo_serving.client.retry import RETRIES, Patience
+from umo_serving.client.target import MODEL, STREAM, TIMEOUT, Protocol, Target, no_stream
 from umo_serving.client.transport import GrpcTransport, HttpTransport
 
 
@@ -41,7 +41,7 @@ class Client:
         retries: int = RETRIES,
         tls: bool | Path = False,
     ) -> None:
-        target = Target(address=address, key=key, tls=tls)
+        target = Target(address=address, key=key, tls=tls, timeout=timeout)
         self._transport = HttpTransport(target) if protocol == "http" else GrpcTransport(target)
         self._timeout = timeout
         self._retries = retries

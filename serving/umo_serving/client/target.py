@@ -1,6 +1,9 @@
 """Which server a client talks to: its address, its key, and what it means when it is not there."""
 
+import os
+import ssl
 from dataclasses import dataclass
+from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +19,8 @@ MODEL = "umo"
 STREAM = "umo_stream"
 """Name of the model that answers after each step."""
 
+TIMEOUT = 120.0
+"""Seconds that one call may take, unless said otherwise."""
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -36,6 +41,8 @@ class Target:
     """API key, sent as a bearer token."""
     tls: bool | Path = False
     """Whether to encrypt; a PEM file names the authorities to trust."""
+    timeout: float = TIMEOUT
+    """Seconds that one call may take, repetitions included."""
 
     def __post_init__(self) -> None:
         """Check what was given.
@@ -74,24 +81,53 @@ class Target:
         inject(headers)
         return headers
 
-    def unreachable(self, reason: object) -> UmoError:
+    def unreachable(self, error: BaseException) -> UmoError:
         """The error when no connection could be made, or it broke."""
-        return UnavailableError(f"cannot reach {self.address}: {reason}", hint="is it running?")
+        root = _root(error)
+        if isinstance(root, ssl.SSLError):
+            return UmoError(
+                f"no secure connection to {self.address}: {root.reason or root}",
+                hint="does the server speak TLS, and are its authorities trusted?",
+            )
+        if isinstance(root, OSError):
+            number = root.errno or 0
+            return self._gone(os.strerror(number) if number > 0 else root.strerror or str(root))
+        if isinstance(root, BadStatusLine):
+            return self.stranger("HTTP")
+        return self._gone(str(root))
 
-    def silent(self, timeout: float) -> UmoError:
-        """The error when no answer came within `timeout` seconds."""
-        return UnavailableError(
-            f"no answer from {self.address} within {timeout:.3g} s", hint="allow more time"
+    def stranger(self, protocol: str) -> UmoError:
+        """The error when something answers that does not speak `protocol`."""
+        return UmoError(
+            f"{self.address} does not speak {protocol}", hint="HTTP and gRPC have a port each"
         )
 
-    def failure(self, error: Any, timeout: float) -> UmoError:
-        """The error behind a `grpc.RpcError` of a call that could take `timeout` seconds."""
+    def silent(self) -> UmoError:
+        """The error when no answer came in time."""
+        return UnavailableError(
+            f"no answer from {self.address} within {self.timeout:g} s", hint="allow more time"
+        )
+
+    def failure(self, error: Any) -> UmoError:
+        """The error behind a `grpc.RpcError`."""
         code, details = error.code().name, error.details() or ""
         if code == "DEADLINE_EXCEEDED":
-            return self.silent(timeout)
+            return self.silent()
+        if "http1.x server" in details:
+            return self.stranger("gRPC")
         if code == "UNAVAILABLE" and details.startswith(("failed to connect", "Socket closed")):
-            return self.unreachable(details.rpartition(": ")[2])
+            return self._gone(details.rpartition(": ")[2])
         return from_grpc(code, details)
+
+    def _gone(self, reason: str) -> UmoError:
+        return UnavailableError(f"cannot reach {self.address}: {reason}", hint="is it running?")
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first cause of an error; urllib3 hands it on as the last argument."""
+    last = error.args[-1] if error.args else None
+    cause = error.__cause__ or (last if isinstance(last, BaseException) else None)
+    return _root(cause) if cause else error
 
 
 def no_stream() -> UsageError:

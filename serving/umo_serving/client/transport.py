@@ -38,8 +38,10 @@ class HttpTransport:
                 timeout=urllib3.Timeout(total=timeout),
                 retries=False,
             )
+        except urllib3.exceptions.NewConnectionError as error:
+            raise self._target.unreachable(error) from error
         except urllib3.exceptions.TimeoutError:
-            raise self._target.silent(timeout) from None
+            raise self._target.silent() from None
         except urllib3.exceptions.HTTPError as error:
             raise self._target.unreachable(error) from error
         if answer.status != 200:
@@ -74,7 +76,7 @@ class GrpcTransport:
                 call.grpc(), timeout=timeout, metadata=tuple(self._target.headers().items())
             )
         except grpc.RpcError as error:
-            raise self._target.failure(error, timeout) from error
+            raise self._target.failure(error) from error
         return wire.from_grpc(answer)
 
     def stream(self, call: wire.Infer, timeout: float) -> Generator[wire.Outputs]:
@@ -92,7 +94,7 @@ class GrpcTransport:
                     raise from_grpc("UNKNOWN", answer.error_message)
                 yield wire.from_grpc(answer.infer_response)
         except grpc.RpcError as error:
-            raise self._target.failure(error, timeout) from error
+            raise self._target.failure(error) from error
         finally:
             answers.cancel()
 
