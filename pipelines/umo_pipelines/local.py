@@ -1,8 +1,8 @@
-"""Runs the training pipeline on this machine, as a process of its own.
+"""Runs a pipeline on this machine, as a process of its own.
 
 kfp's local runner takes over the root logger and prints; here both belong to it alone. SIGTERM is
 for the step, which cleans up and ends; this process then ends because its task failed.
-Called as `python -m umo_pipelines.local <arguments.json>`.
+Called as `python -m umo_pipelines.local <pipeline> <arguments.json>`.
 """
 
 import json
@@ -12,11 +12,14 @@ from pathlib import Path
 
 from kfp import local
 
+from umo_pipelines.promotion import promotion
 from umo_pipelines.training import training
 
+PIPELINES = {"training": training, "promotion": promotion}
 
-def main(arguments: Path) -> None:
-    """Run the pipeline with the arguments of a JSON file, each task as a subprocess.
+
+def main(pipeline: str, arguments: Path) -> None:
+    """Run a pipeline with the arguments of a JSON file, each task as a subprocess.
 
     Raises:
         RuntimeError: A task failed.
@@ -28,8 +31,8 @@ def main(arguments: Path) -> None:
         pipeline_root=str(arguments.parent / "kfp"),
         raise_on_error=True,
     )
-    training(**values)
+    PIPELINES[pipeline](**values)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

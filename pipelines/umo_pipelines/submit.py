@@ -1,36 +1,21 @@
-"""Submits the training pipeline."""
+"""Submits the pipelines."""
 
-import fcntl
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from umo.bases import EMBEDDED
 from umo.config import to_mapping
-from umo.errors import ExitCode, UmoError, UsageError
-from umo.files import read_manifest, write_text
+from umo.files import read_manifest
 from umo.lineage import code_version
-from umo.steps.journal import journal_path
+from umo.review.gates import Policy
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig, summary
-from umo_pipelines.progress import Event, display
+from umo_pipelines.process import locked, run_pipeline
 
-STEPS = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
-POLL_SECONDS = 0.25
-GRACE_SECONDS = 20.0
-FULL_DISK = 2**20
-"""Bytes; with less, a step that says nothing of its end is taken to have filled the disk."""
+TRAINING = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
+PROMOTION = ("submit", "wait for approval", "promote")
 
 
 def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[str, Any]:
@@ -55,8 +40,10 @@ def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[st
     """
     started = time.monotonic()
     layout = Layout(out.resolve())
-    with _locked(layout.out):
-        peak = _run(config, layout, progress=progress)
+    with locked(layout.out):
+        peak = run_pipeline(
+            "training", arguments(config, layout.out), layout, steps=TRAINING, progress=progress
+        )
         return {
             **summary(layout),
             "seconds": round(time.monotonic() - started, 1),
@@ -85,146 +72,50 @@ def _base_digest(base: str) -> str:
     return digest
 
 
-def _run(config: RunConfig, layout: Layout, *, progress: bool) -> int:
-    """Run the pipeline; the most memory it held, in bytes."""
-    peak = 0
-    request = layout.logs / "arguments.json"
-    write_text(request, json.dumps(arguments(config, layout.out), indent=1))
-    log_path = layout.logs / "pipeline.log"
-    reader = _Reader(journal_path(layout.out))
-    with (
-        log_path.open("w") as log,
-        display(STEPS, enabled=progress) as screen,
-        _child([sys.executable, "-m", "umo_pipelines.local", str(request)], log) as child,
-    ):
-        while True:
-            ended = child.poll() is not None
-            for event in reader.new():
-                screen.show(event)
-            if ended:
-                break
-            peak = max(peak, resident_memory())
-            time.sleep(POLL_SECONDS)
-    if child.returncode:
-        raise _failure(reader.events, log_path)
-    return peak
+def promote_local(
+    model: str,
+    version: int,
+    out: Path,
+    *,
+    policy: Policy,
+    base: str = "embedded",
+    hours: float = 72.0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Run the promotion pipeline on this machine: gates, wait for a reviewer, promote.
 
+    Every task acts as the user of this environment. The same call goes on where it stopped.
 
-def resident_memory() -> int:
-    """Bytes that this process and all below it hold now; pages they share count for each."""
-    total = 0
-    for process in (this := psutil.Process(), *this.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
+    Args:
+        model: Model name.
+        version: Version of the candidate.
+        out: Its run folder, or another one for the logs.
+        policy: The gates' thresholds.
+        base: Its base, `embedded` or a folder.
+        hours: How long to wait for a reviewer.
+        progress: Whether to show the steps on stderr.
 
+    Returns:
+        `model`, `version` and `seconds`.
 
-class _Reader:
-    """Reads a journal as it grows, from an empty one."""
-
-    def __init__(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self.events: list[Event] = []
-        self._path = path
-        self._offset = 0
-
-    def new(self) -> list[Event]:
-        """Events written since the last call."""
-        if not self._path.is_file():
-            return []
-        with self._path.open("rb") as stream:
-            stream.seek(self._offset)
-            whole = stream.read().rpartition(b"\n")[0]
-        if not whole:
-            return []
-        self._offset += len(whole) + 1
-        fresh: list[Event] = []
-        for line in whole.splitlines():
-            with suppress(ValueError):  # a full disk cuts a line short
-                fresh.append(json.loads(line))
-        self.events += fresh
-        return fresh
-
-
-def _failure(events: list[Event], log: Path) -> UmoError:
-    for event in events:
-        if event["event"] == "failed":
-            return UmoError(
-                f"{event['step']}: {event['message']}",
-                hint=event["hint"] or f"see {log}",
-                exit_code=ExitCode(event["exit_code"]),
-                retryable=event["retryable"],
-            )
-    where = events[-1]["step"] if events else "the pipeline"
-    free = shutil.disk_usage(log.parent).free
-    if free < FULL_DISK:
-        return UmoError(
-            f"{where} stopped: {free} bytes are free on the disk of {log.parent}",
-            hint="free space there and give the same command again",
-        )
-    return UmoError(
-        f"{where} ended without a result", hint=f"memory or disk may have run out; see {log}"
-    )
-
-
-@contextmanager
-def _child(command: list[str], log: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process group that does not outlive the block; SIGINT and SIGTERM end it and the block."""
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        with _terminable():
-            yield child
-    except KeyboardInterrupt:
-        raise UmoError(
-            "interrupted",
-            hint="the same command goes on from the last finished step",
-            exit_code=ExitCode.INTERRUPTED,
-            retryable=True,
-        ) from None
-    finally:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGTERM)
-            try:
-                child.wait(GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM acts as an interrupt, where a handler may be set."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Keep other runs out of the folder `out`."""
-    try:
-        (out / "logs").mkdir(parents=True, exist_ok=True)
-        lock = (out / "logs" / "lock").open("w")
-    except OSError as error:
-        raise UsageError(
-            f"cannot use {out} as run folder: {error.strerror}", hint="choose another folder"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run is writing to {out}", hint="wait for it or choose another folder"
-            ) from None
-        yield
+    Raises:
+        UmoError: A step failed, with its message and exit code, or was interrupted.
+        UsageError: Another pipeline is running in `out`.
+    """
+    started = time.monotonic()
+    layout = Layout(out.resolve())
+    values = {
+        "out": str(layout.out),
+        "model": model,
+        "version": version,
+        "policy": json.dumps(to_mapping(policy)),
+        "base": base,
+        "hours": hours,
+    }
+    with locked(layout.out):
+        run_pipeline("promotion", values, layout, steps=PROMOTION, progress=progress)
+    return {
+        "model": model,
+        "version": version,
+        "seconds": round(time.monotonic() - started, 1),
+    }

@@ -45,3 +45,27 @@ def register(out: str, model: str, tuned: str, evaluation: str, code: str) -> st
     from umo.steps import entry
 
     return entry.register(out, model, tuned, evaluation)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def submit(out: str, model: str, version: int, policy: str, base: str) -> str:
+    """Judge a candidate by the gates and hand its report in; the report's digest."""
+    from umo.steps import entry
+
+    return entry.submit(out, model, version, policy, base)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def wait(out: str, model: str, version: int, report: str, hours: float) -> str:
+    """Wait until a reviewer has approved the report; the hash of the approval."""
+    from umo.steps import entry
+
+    return entry.wait(out, model, version, report, hours)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def promote(out: str, model: str, version: int) -> str:
+    """Make the approved candidate the champion; the digest of its weights."""
+    from umo.steps import entry
+
+    return entry.promote(out, model, version)

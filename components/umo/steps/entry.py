@@ -81,5 +81,38 @@ def register(out: str, model: str, tuned: str, evaluation: str) -> str:
         return pen.finish(run(model, layout=layout))
 
 
+def submit(out: str, model: str, version: int, policy: str, base: str) -> str:
+    """Judge a candidate by the gates and hand its report in; the report's digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "submit") as pen:
+        from umo.review.gates import Policy
+        from umo.steps.promotion import submit as run
+
+        folder = None if base == "embedded" else Path(base)
+        return pen.finish(
+            run(model, version, policy=_parse(Policy, policy), base=folder, layout=layout)
+        )
+
+
+def wait(out: str, model: str, version: int, report: str, hours: float) -> str:
+    """Wait until a reviewer has approved the report; the hash of the approval."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "wait for approval") as pen:
+        from umo.steps.promotion import wait as run
+
+        return pen.finish(
+            run(model, version, report=report, hours=hours, layout=layout, progress=pen.progress)
+        )
+
+
+def promote(out: str, model: str, version: int) -> str:
+    """Make the approved candidate the champion; the digest of its weights."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "promote") as pen:
+        from umo.steps.promotion import promote as run
+
+        return pen.finish(run(model, version, layout=layout))
+
+
 def _parse(cls: type[T], text: str) -> T:
     return from_mapping(cls, json.loads(text))
