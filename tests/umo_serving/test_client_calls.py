@@ -10,7 +10,8 @@ from PIL import Image
 
 from umo.errors import NotFoundError, UmoError, UsageError
 from umo_serving.client import wire
-from umo_serving.client.generation import Generation, Order
+from umo_serving.client.generation import Generation
+from umo_serving.client.order import Order
 
 RED = Image.new("RGB", (40, 30), "red")
 

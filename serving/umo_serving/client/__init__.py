@@ -2,7 +2,8 @@
 
 from umo_serving.client.aio import AsyncClient
 from umo_serving.client.failures import UnavailableError
-from umo_serving.client.generation import Generation, Options, Picture, Progress
+from umo_serving.client.generation import Generation, Progress, check_name
+from umo_serving.client.order import Options, Picture
 from umo_serving.client.sync import Client
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "Picture",
     "Progress",
     "UnavailableError",
+    "check_name",
 ]

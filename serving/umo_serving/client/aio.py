@@ -16,7 +16,8 @@ from tritonclient.grpc import service_pb2_grpc
 from umo.errors import UmoError
 from umo_serving.client import wire
 from umo_serving.client.failures import from_grpc, from_http
-from umo_serving.client.generation import Generation, Options, Order, Picture, Progress
+from umo_serving.client.generation import Generation, Progress
+from umo_serving.client.order import Options, Order, Picture
 from umo_serving.client.retry import RETRIES, Patience
 from umo_serving.client.target import (
     CHANNEL_OPTIONS,
@@ -178,9 +179,11 @@ class AsyncClient:
             raise no_stream()
         order = await asyncio.to_thread(Order.of, prompt, references, options)
         call = order.infer(STREAM)
+        progress = None
         async with aclosing(self._transport.stream(call, self._target.timeout)) as answers:
             async for outputs in answers:
-                yield Progress.of(order, outputs)
+                progress = Progress.of(order, outputs, progress)
+                yield progress
 
     async def close(self) -> None:
         """Close the connection."""

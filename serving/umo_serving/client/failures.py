@@ -3,6 +3,7 @@
 import json
 
 from umo.errors import DeniedError, DiffersError, ExitCode, NotFoundError, UmoError, UsageError
+from umo_serving.failures import FAILED, KINDS, UNAVAILABLE, parse
 
 _GRPC_CODES = {
     400: "INVALID_ARGUMENT",
@@ -62,6 +63,11 @@ def from_grpc(code: str, message: str, *, after: float = 0.0) -> UmoError:
         message: What the server says about it.
         after: Seconds that the server asks to wait.
     """
+    kind, separator, text = message.partition(": ")
+    if separator and kind == UNAVAILABLE:
+        return UnavailableError(text, hint="", after=after)
+    if separator and kind in (*KINDS.values(), FAILED):
+        return parse(message)
     if _DEAD_MODEL in message:
         return UnavailableError("the model's process died and is being restarted", after=after)
     match code:

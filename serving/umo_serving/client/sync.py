@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from umo.errors import UmoError
-from umo_serving.client.generation import Generation, Options, Order, Picture, Progress
+from umo_serving.client.generation import Generation, Progress
+from umo_serving.client.order import Options, Order, Picture
 from umo_serving.client.retry import RETRIES, Patience
 from umo_serving.client.target import MODEL, STREAM, TIMEOUT, Protocol, Target, no_stream
 from umo_serving.client.transport import GrpcTransport, HttpTransport
@@ -99,9 +100,11 @@ class Client:
 
     def _progress(self, transport: GrpcTransport, order: Order) -> Generator[Progress]:
         call = order.infer(STREAM)
+        progress = None
         with closing(transport.stream(call, self._timeout)) as answers:
             for outputs in answers:
-                yield Progress.of(order, outputs)
+                progress = Progress.of(order, outputs, progress)
+                yield progress
 
     def close(self) -> None:
         """Close the connection."""
