@@ -382,5 +382,5 @@ def _licence_threshold(policy: Policy) -> str:
 
 def _licence_text(thing: Licensed) -> str:
     parts = ", ".join(f"{part} {licence}" for part, licence in thing.licences.items())
-    said = "" if thing.commercial is None else f" (commercial: {thing.commercial})"
-    return f"{thing.name}: {parts or 'none recorded'}{said}"
+    said = {None: "", True: " (states: commercial)", False: " (states: non-commercial)"}
+    return f"{thing.name}: {parts or 'none recorded'}{said[thing.commercial]}"
