@@ -1,0 +1,44 @@
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from umo_pipelines.promotion import PROMOTER, REQUIRED, TRAINER, promotion
+
+TASKS = {"submit": TRAINER, "wait": TRAINER, "promote": PROMOTER}
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    plain: dict[str, Any] = MessageToDict(promotion.pipeline_spec)
+    return plain
+
+
+@pytest.fixture(scope="module")
+def executors() -> dict[str, Any]:
+    plain = MessageToDict(promotion.platform_spec)
+    found: dict[str, Any] = plain["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return found
+
+
+def test_promotion_waits_for_the_approval_of_the_report_that_was_submitted(
+    spec: dict[str, Any],
+) -> None:
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks.keys() == TASKS.keys()
+    report = tasks["wait"]["inputs"]["parameters"]["report"]
+    assert report["taskOutputParameter"]["producerTask"] == "submit"
+    assert "wait" in tasks["promote"]["dependentTasks"]
+
+
+def test_no_task_believes_what_an_earlier_run_found(spec: dict[str, Any]) -> None:
+    options = [task["cachingOptions"] for task in spec["root"]["dag"]["tasks"].values()]
+    assert options == [{}] * len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_has_the_credentials_of_one_account(task: str, executors: dict[str, Any]) -> None:
+    secrets = executors[f"exec-{task}"]["secretAsEnv"]
+    assert {secret["secretName"] for secret in secrets} == {TASKS[task]}
+    required = next(secret for secret in secrets if not secret["optional"])
+    assert [pair["envVar"] for pair in required["keyToEnv"]] == list(REQUIRED)
