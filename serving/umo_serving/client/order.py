@@ -1,0 +1,132 @@
+"""What a call asks for, checked before it is sent."""
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TypedDict
+
+from PIL import Image, ImageOps
+
+from umo.errors import NotFoundError, UsageError
+from umo_serving.client.wire import Datatype, Infer, Tensor
+from umo_serving.limits import check_request
+
+Picture = Image.Image | Path | str | bytes
+"""A reference: a PIL image, the path of a picture file, or the file's bytes."""
+
+_OPTIONAL: dict[str, Datatype] = {
+    "STEPS": "INT32",
+    "GUIDANCE": "FP32",
+    "WIDTH": "INT32",
+    "HEIGHT": "INT32",
+    "IMAGES": "INT32",
+    "MATCHES": "BOOL",
+}
+"""Tensors of the options of the same name."""
+
+
+class Options(TypedDict, total=False):
+    """What a call may say beside prompt and references; the server chooses what is left out."""
+
+    seed: int | None
+    """Seed of the first picture; drawn by the client when left out."""
+    steps: int | None
+    """Denoising steps."""
+    guidance: float | None
+    """Strength of the prompt."""
+    width: int | None
+    """Width of a picture in pixels."""
+    height: int | None
+    """Height of a picture in pixels."""
+    images: int | None
+    """Number of pictures, 1 when left out."""
+    matches: bool
+    """Whether to find the faces and match them to the references."""
+    request_id: str | None
+    """Name of the call in logs; a call that repeats it gets the first one's pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A checked call. It carries its seed and its request id, so that a repetition is the same."""
+
+    prompt: str
+    references: tuple[bytes, ...]
+    request_id: str
+    seed: int
+    options: Options
+
+    @classmethod
+    def of(cls, prompt: str, references: Sequence[Picture], options: Options) -> "Order":
+        """Check a call as the server will.
+
+        Raises:
+            UsageError: A value is outside its limits; the line names both.
+            NotFoundError: The file of a reference does not exist.
+        """
+        unknown = sorted(options.keys() - Options.__annotations__.keys())
+        if unknown:
+            raise UsageError(
+                f"unknown option {unknown[0]!r}",
+                hint=f"known: {', '.join(Options.__annotations__)}",
+            )
+        if isinstance(references, str | bytes | Path | Image.Image):
+            raise UsageError("references is one picture", hint="give a list, one picture a person")
+        encoded = tuple(_encoded(number, picture) for number, picture in enumerate(references, 1))
+        seed = options.get("seed")
+        check_request(
+            prompt=prompt,
+            references=encoded,
+            seed=seed,
+            steps=options.get("steps"),
+            guidance=options.get("guidance"),
+            width=options.get("width"),
+            height=options.get("height"),
+            images=options.get("images"),
+        )
+        return cls(
+            prompt=prompt,
+            references=encoded,
+            request_id=options.get("request_id") or str(uuid.uuid4()),
+            seed=secrets.randbelow(2**31) if seed is None else seed,
+            options=options,
+        )
+
+    def infer(self, model: str) -> Infer:
+        """The call as KServe v2 tensors for the model named `model`."""
+        tensors = [
+            Tensor("PROMPT", "BYTES", [self.prompt.encode()]),
+            Tensor("REFERENCES", "BYTES", self.references),
+            Tensor("SEED", "INT64", [self.seed]),
+        ]
+        for name, datatype in _OPTIONAL.items():
+            value = self.options.get(name.lower())
+            if value is not None:
+                tensors.append(Tensor(name, datatype, [value]))
+        return Infer(model, self.request_id, tuple(tensors))
+
+
+def _encoded(number: int, picture: Picture) -> bytes:
+    match picture:
+        case bytes():
+            return picture
+        case Image.Image():
+            stream = BytesIO()
+            mode = "RGBA" if picture.has_transparency_data else "RGB"
+            ImageOps.exif_transpose(picture).convert(mode).save(stream, format="PNG")
+            return stream.getvalue()
+        case str() | Path():
+            try:
+                return Path(picture).read_bytes()
+            except FileNotFoundError:
+                raise NotFoundError(f"reference {number}: no file at {picture}") from None
+            except (OSError, ValueError) as error:
+                raise UsageError(f"reference {number}: cannot read {picture}: {error}") from None
+        case _:
+            raise UsageError(
+                f"reference {number} is a {type(picture).__name__}",
+                hint="give a PIL image, a path or bytes",
+            )
