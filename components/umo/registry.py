@@ -9,7 +9,7 @@ files, so they are verified here.
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from umo import files
 from umo.config import digest as digest_of
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.store import Store
-from umo.tracking import EXISTS, Run, connect, mlflow_errors
+from umo.tracking import EXISTS, Run, connect, ensure_experiment, mlflow_errors
 
 DIGEST_TAG = "digest"
 MANIFEST_TAG = "manifest"
@@ -115,9 +115,10 @@ class Registry:
         model = candidates(name)
         versions = self.versions(model)
         for version in versions:
-            if version.version == number and not version.digest:
+            if version.version == number and not (version.digest and version.manifest):
                 raise DiffersError(
-                    f"{version.title} has no digest of its weights", hint="register it with umo"
+                    f"{version.title} has no digests of its weights and manifest",
+                    hint="register it again: give the same `umo run` command",
                 )
             if version.version == number:
                 return version
@@ -164,9 +165,15 @@ class Registry:
         digest = weights_digest(files.read_manifest(folder, verify=True))
         self.ensure_model(model)
         known = self.find(model, digest)
-        if known:
-            return known
         digests = {DIGEST_TAG: digest, MANIFEST_TAG: files.sha256(folder / files.MANIFEST)}
+        if known and known.manifest:
+            return known
+        if known:
+            with mlflow_errors(f"write a tag of {known.title}"):
+                self.client.set_model_version_tag(
+                    model, str(known.version), MANIFEST_TAG, digests[MANIFEST_TAG]
+                )
+            return replace(known, manifest=digests[MANIFEST_TAG])
         with mlflow_errors(f"write a version of {model}"):
             uri = run.folder(folder, ARTIFACTS)
         with self.files(run.id) as stored:
@@ -181,16 +188,38 @@ class Registry:
             )
         return _version(made)
 
+    def has_model(self, model: str) -> bool:
+        """Whether there is a registered model of that name."""
+        with mlflow_errors(f"read the registered model {model}"):
+            return bool(self.client.search_registered_models(f"name = '{_checked(model)}'"))
+
     def ensure_model(self, model: str) -> None:
         """Make a registered model if it is not there."""
+        if self.has_model(model):
+            return
         with mlflow_errors(f"make the registered model {model}"):
-            if self.client.search_registered_models(f"name = '{_checked(model)}'"):
-                return
             try:
                 self.client.create_registered_model(model)
             except MlflowException as error:
                 if error.error_code != EXISTS:
                     raise
+
+    def experiment(self, name: str, *, make: bool) -> str:
+        """Id of an experiment; nothing if it is not there and not to be made."""
+        with mlflow_errors(f"read the experiment {name}"):
+            if make:
+                return ensure_experiment(self.client, self.store, name)
+            known = self.client.get_experiment_by_name(name)
+        return str(known.experiment_id) if known else ""
+
+    def address(self, run: str, path: str) -> str:
+        """Where a person finds an artifact of a run: a file, or a page of MLflow's own viewer."""
+        with mlflow_errors(f"read the run {run}"):
+            info = self.client.get_run(run).info
+        if self.store.tracking.startswith("http"):
+            place = f"#/experiments/{info.experiment_id}/runs/{run}/artifacts/{path}"
+            return f"{self.store.shown.rstrip('/')}/{place}"
+        return f"{info.artifact_uri.removeprefix('file://')}/{path}"
 
     @contextmanager
     def files(self, run: str, path: str = ARTIFACTS) -> Iterator[Path]:

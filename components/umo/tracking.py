@@ -65,21 +65,34 @@ def actor(store: Store) -> str:
         DeniedError: MLflow does not know these credentials.
         UmoError: It cannot be reached.
     """
-    if store.tracking.startswith("http"):
-        with mlflow_errors("ask MLflow who you are"):
-            reply = request(store, "GET", CURRENT_USER)
-            if reply.status_code != requests.codes.not_found:
-                verify_rest_response(reply, CURRENT_USER)
-                return str(reply.json()["user"]["username"])
-    return os.environ.get("UMO_ACTOR") or getpass.getuser()
+    return account(store) or os.environ.get("UMO_ACTOR") or getpass.getuser()
 
 
-def request(store: Store, method: str, endpoint: str, **arguments: Any) -> requests.Response:
-    """Call the MLflow server with the credentials of the environment."""
-    reply: requests.Response = http_request(
-        get_default_host_creds(store.tracking), endpoint, method, **arguments
-    )
-    return reply
+def account(store: Store) -> str | None:
+    """The user whom an MLflow server authenticates; None where MLflow has no accounts.
+
+    Raises:
+        DeniedError: It does not know these credentials.
+        UmoError: It cannot be reached.
+    """
+    if not store.tracking.startswith("http"):
+        return None
+    try:
+        with mlflow_errors("ask who you are"):
+            return str(call(store, "GET", CURRENT_USER)["user"]["username"])
+    except NotFoundError:
+        return None
+
+
+def call(store: Store, method: str, endpoint: str, **arguments: Any) -> dict[str, Any]:
+    """What an endpoint of an MLflow server answers to the credentials of the environment.
+
+    Raises:
+        MlflowException: It refuses or cannot be reached.
+    """
+    reply = http_request(get_default_host_creds(store.tracking), endpoint, method, **arguments)
+    answer: dict[str, Any] = verify_rest_response(reply, endpoint).json()
+    return answer
 
 
 @contextmanager
@@ -113,7 +126,7 @@ def _explained(doing: str, code: str, text: str) -> UmoError:
             return DeniedError(
                 f"MLflow does not let you {doing}", hint="ask its admin; see `umo models grants`"
             )
-        case "RESOURCE_DOES_NOT_EXIST":
+        case "RESOURCE_DOES_NOT_EXIST" | "ENDPOINT_NOT_FOUND" | "NOT_FOUND":
             return NotFoundError(f"cannot {doing}: {text}")
         case _:
             return UmoError(f"cannot {doing}: {text}")

@@ -41,6 +41,12 @@ class Case:
         return f"{self.name} {self.version.version}"
 
     @property
+    def manifest(self) -> str:
+        """sha256 of its manifest as the ledger recorded it."""
+        registered = self.progress.registered
+        return str(registered.details["manifest"]) if registered else self.version.manifest
+
+    @property
     def evaluation_run(self) -> str:
         """MLflow run with the evaluation that counts, the last that the ledger knows."""
         judged = self.progress.evaluated

@@ -72,7 +72,7 @@ def promote(
                 previous=reign.weights,
                 details={
                     "action": "promoted",
-                    "manifest": case.version.manifest,
+                    "manifest": case.manifest,
                     "approver": approval.actor,
                     "previous": reign.weights,
                 },

@@ -15,7 +15,7 @@ from umo.promotion.case import EVALUATION, REVIEW, Case, refusals_recorded
 from umo.promotion.steps import refuse_faults
 from umo.promotion.verify import candidate_faults
 from umo.registry import ARTIFACTS, Registry
-from umo.review import pack
+from umo.review import card, pack
 from umo.review.compare import Subject
 from umo.review.evidence import gather
 from umo.review.gates import Policy, Verdict, Waiver, judge
@@ -94,6 +94,7 @@ def submit(
             policy=policy,
             references=held_out,
         )
+        card.write(review / card.NAME, name=case.title, evidence=evidence, verdicts=verdicts)
         plain = [asdict(verdict) for verdict in verdicts]
         write_text(review / "verdicts.json", json.dumps(plain, indent=1) + "\n")
         facts = {"kind": "review", "weights": case.version.digest, "policy": digest(policy)}

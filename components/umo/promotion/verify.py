@@ -43,9 +43,8 @@ def verify(registry: Registry, ledger: Ledger, name: str, *, keys: str = "") -> 
 def candidate_faults(registry: Registry, case: Case, *, keys: str) -> list[str]:
     """Compare a candidate, its evaluation and its report with what the ledger says of them."""
     progress, run = case.progress, case.version.run
-    recorded = progress.registered.details["manifest"] if progress.registered else ""
     signed = keys if progress.submitted else ""
-    faults = model_faults(registry, case.version, manifest=recorded, keys=signed)
+    faults = model_faults(registry, case.version, manifest=case.manifest, keys=signed)
     if progress.evaluated:
         recorded = progress.evaluated.details["manifest"]
         found = stored_faults(registry, case.evaluation_run, EVALUATION, manifest=recorded)
