@@ -89,6 +89,15 @@ class Page:
         }})"""
         self.evaluate(condition, frame=frame)
 
+    def frame(self, script: str) -> int:
+        """Wait for a frame in which a script is true; its context."""
+        for _ in range(SECONDS * 5):
+            self.evaluate("new Promise((done) => setTimeout(done, 200))")
+            for context in self.frames[1:]:
+                if self.evaluate(script, frame=context):
+                    return context
+        raise TimeoutError(f"no frame with {script}")
+
     def press(self, key: str) -> None:
         """Press and release a key."""
         text, code = CODES.get(key, (key, ord(key.upper()[0])))
@@ -123,6 +132,8 @@ class Page:
                 self.frames.clear()
             case "Runtime.executionContextCreated":
                 self.frames.append(facts["context"]["id"])
+            case "Runtime.executionContextDestroyed":
+                self.frames.remove(facts["executionContextId"])
             case "Runtime.exceptionThrown":
                 self.errors.append(str(facts["exceptionDetails"]))
             case "Log.entryAdded" if facts["entry"]["level"] == "error":

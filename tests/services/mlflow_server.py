@@ -17,10 +17,13 @@ PEOPLE = ("trainer", "reviewer", "promoter", "visitor")
 
 @dataclass(frozen=True)
 class Registry:
-    """What people are told: where MLflow and the ledger are, and their own password."""
+    """An MLflow, the ledger beside it, and what people are told."""
 
     uri: str
     ledger: str
+    artifacts: str
+    """Where the server keeps files."""
+    log: Path
     passwords: dict[str, str] = field(repr=False)
 
     def environment(self, user: str) -> dict[str, str]:
@@ -64,13 +67,14 @@ def mlflow_server(
         "auth_cache_ttl_seconds = 60\n"
     )
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    registry = Registry(f"http://127.0.0.1:{port}", ledger, passwords)
+    log = folder / "mlflow.log"
+    registry = Registry(f"http://127.0.0.1:{port}", ledger, artifacts, log, passwords)
     with daemon(
         [
             *[*command, "--workers", "1", "--host", "127.0.0.1", "--port", str(port)],
             *["--backend-store-uri", store, "--artifacts-destination", artifacts],
         ],
-        log=folder / "mlflow.log",
+        log=log,
         ready=lambda: _healthy(registry.uri),
         env={
             **environment,

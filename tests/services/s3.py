@@ -50,6 +50,13 @@ class S3:
         self.client.create_bucket(Bucket=bucket)
         return f"s3://{bucket}"
 
+    def flip(self, url: str) -> None:
+        """Change the last bit of an object; again to change it back."""
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        content = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        changed = content[:-1] + bytes([content[-1] ^ 1])
+        self.client.put_object(Bucket=bucket, Key=key, Body=changed)
+
 
 @contextmanager
 def seaweed(folder: Path) -> Iterator[S3]:

@@ -178,7 +178,12 @@ def write_evaluation(
 
 
 def write_run(
-    folder: Path, *, painter: Painter = paint, champion: float = 0.25, **changes: Any
+    folder: Path,
+    *,
+    painter: Painter = paint,
+    candidate: float = 0.5,
+    champion: float = 0.25,
+    **changes: Any,
 ) -> SmallRun:
     """A run of a candidate and a champion of these weights; `changes` as `write_evaluation`."""
     run = SmallRun(folder)
@@ -198,7 +203,7 @@ def write_run(
     pack = read_manifest(ASSETS / "faces")["digest"]
     weights = write_lora(
         run.train,
-        0.5,
+        candidate,
         base={"name": "embedded", "digest": read_manifest(ASSETS / "embedded")["digest"]},
         data=read_manifest(run.tune)["digest"],
         face_pack={"name": "open", "digest": pack},
