@@ -51,7 +51,7 @@ class Generation(list[Image.Image]):
             raise unreadable(error) from error
         return made
 
-    def save(self, path: Path) -> list[Path]:
+    def save(self, path: Path | str) -> list[Path]:
         """Write the pictures as PNG, with prompt, seed, version and digest in their metadata.
 
         Args:
@@ -64,6 +64,7 @@ class Generation(list[Image.Image]):
             UsageError: The name does not end in `.png`.
             UmoError: A file cannot be written.
         """
+        path = Path(path)
         check_name(path)
         one = len(self) == 1
         paths = [
