@@ -212,6 +212,12 @@ class Registry:
             known = self.client.get_experiment_by_name(name)
         return str(known.experiment_id) if known else ""
 
+    def record(self, run: str) -> tuple[dict[str, str], dict[str, float]]:
+        """Parameters and last metrics of a run."""
+        with mlflow_errors(f"read the run {run}"):
+            data = self.client.get_run(run).data
+        return dict(data.params), dict(data.metrics)
+
     def address(self, run: str, path: str) -> str:
         """Where a person finds an artifact of a run: a file, or a page of MLflow's own viewer."""
         with mlflow_errors(f"read the run {run}"):

@@ -52,7 +52,7 @@ def ensure_experiment(client: MlflowClient, store: Store, name: str) -> str:
     except MlflowException as error:
         if error.error_code != EXISTS:
             raise
-        return str(client.get_experiment_by_name(name).experiment_id)
+        return ensure_experiment(client, store, name)
 
 
 def actor(store: Store) -> str:

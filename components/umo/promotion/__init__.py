@@ -3,7 +3,17 @@
 from umo.promotion.change import promote, rollback
 from umo.promotion.decide import approve, reject, waive
 from umo.promotion.reconcile import reconcile
-from umo.promotion.submit import submit
+from umo.promotion.submit import GateError, submit
 from umo.promotion.verify import verify
 
-__all__ = ["approve", "promote", "reconcile", "reject", "rollback", "submit", "verify", "waive"]
+__all__ = [
+    "GateError",
+    "approve",
+    "promote",
+    "reconcile",
+    "reject",
+    "rollback",
+    "submit",
+    "verify",
+    "waive",
+]

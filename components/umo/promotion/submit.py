@@ -30,7 +30,20 @@ class Submission:
     verdicts: list[Verdict]
     """What every gate found."""
     event: Event | None
-    """The submission; nothing in a dry run."""
+    """The submission; nothing in a dry run, or when a gate failed."""
+
+
+class GateError(DeniedError):
+    """A gate failed; `submission` has all verdicts."""
+
+    def __init__(self, case: Case, submission: Submission) -> None:
+        failed = [verdict for verdict in submission.verdicts if not verdict.passed]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        super().__init__(
+            f"{case.title} fails the gate {failed[0]}{more}",
+            hint=f"read its report: `umo models show {case.title}`",
+        )
+        self.submission = submission
 
 
 def submit(
@@ -66,7 +79,7 @@ def submit(
         dry_run: Only judge.
 
     Raises:
-        DeniedError: A gate failed.
+        GateError: A gate failed.
         DiffersError: A file was changed since it was registered or judged.
         NotFoundError: There is no such version, or it was never judged.
     """
@@ -99,24 +112,24 @@ def submit(
         write_text(review / "verdicts.json", json.dumps(plain, indent=1) + "\n")
         facts = {"kind": "review", "weights": case.version.digest, "policy": digest(policy)}
         write_manifest(review, facts)
-        if dry_run:
-            return Submission(report=report, verdicts=verdicts, event=None)
-        if key:
-            signing.sign(review, key)
-            signing.sign(model, key)
-            registry.add_file(case.version.run, model / signing.SIGNATURE, ARTIFACTS)
-        registry.add_files(case.version.run, review, REVIEW)
-        entries = case.arrival(actor, case.evaluation_run, evaluation)
-        event = _record(
-            ledger,
-            case,
-            entries,
-            verdicts,
-            actor,
-            report=report,
-            manifest=sha256(review / MANIFEST),
-        )
-    return Submission(report=report, verdicts=verdicts, event=event)
+        event = None
+        if not dry_run:
+            if key:
+                signing.sign(review, key)
+                signing.sign(model, key)
+                registry.add_file(case.version.run, model / signing.SIGNATURE, ARTIFACTS)
+            registry.add_files(case.version.run, review, REVIEW)
+            entries = [
+                *case.arrival(actor, case.evaluation_run, evaluation),
+                *_entries(case, verdicts, actor, report=report, manifest=sha256(review / MANIFEST)),
+            ]
+            events = ledger.extend(entries)
+            event = events[-1] if events else case.progress.submitted
+    passed = all(verdict.passed for verdict in verdicts)
+    submission = Submission(report=report, verdicts=verdicts, event=event if passed else None)
+    if not passed:
+        raise GateError(case, submission)
+    return submission
 
 
 def _champion(registry: Registry, ledger: Ledger, case: Case, stack: ExitStack) -> Subject | None:
@@ -138,32 +151,23 @@ def _waivers(case: Case) -> list[Waiver]:
     ]
 
 
-def _record(
-    ledger: Ledger,
-    case: Case,
-    entries: list[Entry],
-    verdicts: list[Verdict],
-    actor: str,
-    *,
-    report: str,
-    manifest: str,
-) -> Event | None:
-    """Add what the ledger does not know yet; the submission, if every gate let it pass."""
+def _entries(
+    case: Case, verdicts: list[Verdict], actor: str, *, report: str, manifest: str
+) -> list[Entry]:
+    """The verdicts and, if every gate let it pass, the submission; nothing if they are known."""
     known = case.progress.gates
-    if not known or known[-1].details["manifest"] != manifest:
-        for verdict in verdicts:
-            kind = "gate_passed" if verdict.passed else "gate_failed"
-            details = {**asdict(verdict), "manifest": manifest}
-            entries.append(case.entry(kind, actor, report=report, details=details))
-        if all(verdict.passed for verdict in verdicts):
-            details = {"manifest": manifest}
-            entries.append(case.entry("submitted", actor, report=report, details=details))
-    events = ledger.extend(entries)
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    if failed:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise DeniedError(
-            f"{case.title} fails the gate {failed[0]}{more}",
-            hint=f"read the report: `umo models show {case.title}`",
+    if known and known[-1].details["manifest"] == manifest:
+        return []
+    entries = [
+        case.entry(
+            "gate_passed" if verdict.passed else "gate_failed",
+            actor,
+            report=report,
+            details={**asdict(verdict), "manifest": manifest},
         )
-    return events[-1] if events else case.progress.submitted
+        for verdict in verdicts
+    ]
+    if all(verdict.passed for verdict in verdicts):
+        details = {"manifest": manifest}
+        entries.append(case.entry("submitted", actor, report=report, details=details))
+    return entries
