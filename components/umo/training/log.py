@@ -1,6 +1,8 @@
 """What a training run says of itself: means of its measures and the seconds of its parts."""
 
 import json
+import os
+import platform
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -53,6 +55,19 @@ class Meter:
         self._seconds.clear()
         self._samples = 0
         return {**means, **seconds, **speed}
+
+
+def machine(device: torch.device) -> dict[str, str | int]:
+    """Where a run computes: system, device, cores, threads and the versions that matter."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "system": platform.platform(),
+        "device": f"{device.type} {name}",
+        "cores": os.cpu_count() or 0,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ from umo.lineage import code_version
 from umo.rewards.matching import MatchingConfig, MatchingResult, matching_rewards
 from umo.rewards.single import single_rewards
 from umo.training.cache import Goal, Group, batches, encode_dataset
-from umo.training.log import Meter, append_line
+from umo.training.log import Meter, append_line, machine
 from umo.training.rollout import denoise, predict_clean, start_noise
 
 LORA = "lora.safetensors"
@@ -327,6 +327,7 @@ def _write_manifest(
         "code": code_version(),
         "weights": result["digest"],
         "training": result,
+        "machine": machine(device_of(base.transformer)),
     }
     write_manifest(out, facts)
 

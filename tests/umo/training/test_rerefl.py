@@ -119,6 +119,7 @@ def test_what_a_run_leaves(model: Any, pack: Any, dataset: Dataset, tmp_path: Pa
     assert from_mapping(RereflConfig, manifest["config"]) == config
     assert manifest["base"] == {"name": "tiny", "digest": "0" * 64}
     assert manifest["data"] == dataset.digest
+    assert manifest["machine"]["torch"] == torch.__version__
     assert [line["step"] for line in lines(out)] == [3, 4]
     assert {
         "loss",

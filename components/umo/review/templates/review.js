@@ -15,6 +15,7 @@
   let current = null;
 
   const visible = () => [...gallery.children].filter((card) => !card.hidden);
+  const candidate = (card) => card.querySelector("[data-role=candidate] .open");
   const number = (card, key) => Number(card.dataset[key]);
 
   function arrange() {
@@ -73,7 +74,7 @@
     if (!among.length) return;
     const at = among.indexOf(document.activeElement.closest(".exhibit"));
     const next = among[Math.min(among.length - 1, Math.max(0, at < 0 ? 0 : at + by))];
-    next.querySelector(".open").focus({ preventScroll: true });
+    candidate(next).focus({ preventScroll: true });
     next.scrollIntoView({ block: "center" });
   }
 
@@ -94,7 +95,8 @@
     };
     const outside = {
       j: () => walk(1), k: () => walk(-1), w: () => { worse.checked = !worse.checked; arrange(); },
-      ...Object.fromEntries(counts.map((button, index) => [String(index), () => button.click()])),
+      ...Object.fromEntries(counts.map((button) =>
+        [button.dataset.count.replace("all", "0"), () => button.click()])),
     };
     const action = event.key === "f"
       ? () => { boxes.checked = !boxes.checked; outline(); }
@@ -126,7 +128,7 @@
   find("#next").addEventListener("click", () => step(1));
   find("#previous").addEventListener("click", () => step(-1));
   find("#close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => current.querySelector(".open").focus());
+  dialog.addEventListener("close", () => candidate(current).focus());
   document.addEventListener("keydown", press);
   tools.hidden = false;
   document.querySelector(".keys").hidden = false;
