@@ -27,7 +27,7 @@ class Tiles:
 
     def size(self, people: int) -> tuple[int, int]:
         """Width and height of a picture."""
-        return people * self.tile, self.tile
+        return max(people, 1) * self.tile, self.tile
 
     def frame(self, reference: Pillow.Image, people: int) -> Pillow.Image:
         """The middle of a reference, shrunk or grown to a tile."""
