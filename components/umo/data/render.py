@@ -45,6 +45,9 @@ class RenderConfig:
     drift: float = 0.0
     """Share of people whose target is not quite the person of their reference, as in pictures that
     a model made: it drifts towards another person, of the scene or a stranger."""
+    likeness: float = 0.0
+    """How far each person of a sample is moved towards a relative that they have in common:
+    0 leaves strangers, 1 makes them one person."""
     seed: int = 0
     """Seed of the scenes; the identities do not depend on it."""
 
@@ -55,6 +58,8 @@ class RenderConfig:
             raise ValueError(f"people has counts {sorted(self.people)}, allowed are 1 to 4")
         if not 0 <= self.drift <= 1:
             raise ValueError(f"drift is {self.drift}, it must lie between 0 and 1")
+        if not 0 <= self.likeness < 1:
+            raise ValueError(f"likeness is {self.likeness}, it must be at least 0 and below 1")
 
 
 def render_samples(config: RenderConfig, *, workers: int = 1) -> Iterator[Sample]:
@@ -77,6 +82,12 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
     count = int(rng.choice(counts, p=shares / shares.sum()))
     numbers = [int(n) for n in rng.choice(config.identities, count, replace=False)]
     people = [person(config.split, number) for number in numbers]
+    identities = [f"{config.split}-{number:06d}" for number in numbers]
+    if config.likeness:
+        family = int(rng.integers(config.identities))
+        relative = person(config.split, family)
+        people = [who.blend(relative, config.likeness) for who in people]
+        identities = [f"{identity}-of-{family:06d}" for identity in identities]
     painted = [_drifted(who, people, config, rng) for who in people]
     place = str(rng.choice(list(PLACES)))
     target, boxes = _scene(painted, place, config.pose, rng)
@@ -89,7 +100,7 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
         target=target,
         references=references,
         boxes=boxes,
-        identities=tuple(f"{config.split}-{number:06d}" for number in numbers),
+        identities=tuple(identities),
         split=config.split,
         source="rendered",
         licence=LICENCE,
