@@ -19,6 +19,7 @@ from umo_serving.identity import match
 from umo_serving.layout import layout_of, picture_size
 from umo_serving.pictures import decode, encode, pixels
 from umo_serving.request import Progress, Reply, Request
+from umo_serving.steady import steady
 
 LORA = "lora.safetensors"
 PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
@@ -78,7 +79,11 @@ class Engine:
                 hint="name the base it was tuned on",
             )
         model.load_lora(folder / LORA)
-        return cls(model, load_pack(pack), version=version, digest=manifest["files"][LORA])
+        device = device_of(model.transformer)
+        if device.type == "cpu":
+            steady(model.transformer)
+        pack_there = load_pack(pack).to(device)
+        return cls(model, pack_there, version=version, digest=manifest["files"][LORA])
 
     def generate(
         self,

@@ -1,0 +1,80 @@
+"""One version of the model behind the endpoints: the engine, with Triton's tensors around it."""
+
+import json
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as triton
+
+from umo.errors import UmoError
+from umo_serving.backend import tensors
+from umo_serving.backend.journal import log
+from umo_serving.engine import Engine
+from umo_serving.request import Progress
+
+CALLS = 64
+"""Most calls at a time; the endpoints ask no more."""
+PREVIEWS = 4
+"""About so many of a call's steps come with a preview."""
+
+
+class Painter:
+    """A decoupled Triton model: steps if `STREAM`, then the pictures; `CANCEL` stops a call."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Verify and load the version, as Triton calls it."""
+        folder = Path(args["model_repository"])
+        facts = json.loads((folder / "served.json").read_text(encoding="utf-8"))
+        self._engine = Engine.load(
+            folder / "model", facts["base"], facts["pack"], version=facts["version"]
+        )
+        self._cancelled: dict[str, threading.Event] = {}
+        self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="call")
+        log("loaded", version=self._engine.version, digest=self._engine.digest)
+
+    def execute(self, requests: list[Any]) -> None:
+        """Take requests; their answers come from other threads."""
+        for request in requests:
+            name, sender = request.request_id(), request.get_response_sender()
+            if triton.get_input_tensor_by_name(request, "CANCEL") is not None:
+                if name in self._cancelled:
+                    self._cancelled[name].set()
+                sender.send(flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            else:
+                self._cancelled[name] = threading.Event()
+                self._pool.submit(self._paint, name, request, sender)
+
+    def finalize(self) -> None:
+        """End, as Triton calls it, after the last answer."""
+        self._pool.shutdown()
+        self._engine.close()
+
+    def _paint(self, name: str, incoming: Any, sender: Any) -> None:
+        stream = triton.get_input_tensor_by_name(incoming, "STREAM")
+        try:
+            reply = self._engine.generate(
+                tensors.read(incoming),
+                on_step=_reporter(sender) if stream is not None and stream.as_numpy()[0] else None,
+                cancelled=self._cancelled[name].is_set,
+            )
+            response = triton.InferenceResponse(tensors.write_reply(reply))
+        except Exception as error:
+            response = tensors.failure(error, name)
+            if not isinstance(error, UmoError):
+                log("failed", call=name, error=traceback.format_exc())
+        del self._cancelled[name]
+        tensors.answer(sender, response)
+
+
+def _reporter(sender: Any) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        every = -(-progress.steps // PREVIEWS)
+        wanted = progress.step % every == 0 and progress.step < progress.steps
+        previews = progress.preview() if wanted else []
+        sender.send(triton.InferenceResponse(tensors.write_progress(progress, previews)))
+
+    return report

@@ -1,0 +1,180 @@
+"""The folder of one server: its models, settings, admin key, log and lock."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from umo.errors import NotFoundError, UsageError
+from umo.files import MANIFEST, atomic_folder, read_manifest, write_text
+from umo_serving.routes import model_name
+
+ENDPOINTS = ("umo", "umo_stream")
+VERSION_TEMPLATE = "umo_model"
+SERVED = "served.json"
+PACKAGE = Path(__file__).parent
+TEMPLATES = next(
+    folder
+    for folder in (PACKAGE / "model_repository", PACKAGE.parent / "model_repository")
+    if folder.is_dir()
+)
+"""Models as Triton wants them; beside the package in a checkout, inside it when installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a server runs."""
+
+    host: str = "127.0.0.1"
+    """Address that it listens on."""
+    http_port: int = 8000
+    """Port of HTTP."""
+    grpc_port: int = 8001
+    """Port of gRPC."""
+    metrics_port: int = 8002
+    """Port of the metrics."""
+    home: str = ""
+    """Folder of its tritonserver; empty is the usual one."""
+
+    @property
+    def http(self) -> str:
+        """Where HTTP answers, `host:port`."""
+        return f"{self.host}:{self.http_port}"
+
+    @property
+    def grpc(self) -> str:
+        """Where gRPC answers, `host:port`."""
+        return f"{self.host}:{self.grpc_port}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one server."""
+
+    path: Path
+    """Where it is."""
+
+    @property
+    def repository(self) -> Path:
+        """The models and `routes.json`."""
+        return self.path / "repository"
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.path / "server.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held, and filled with a process id, by whoever runs the server."""
+        return self.path / "server.pid"
+
+    def settings(self) -> Settings:
+        """The settings that it was prepared with.
+
+        Raises:
+            NotFoundError: No server was ever set up there.
+        """
+        file = self.path / "server.json"
+        if not file.is_file():
+            raise NotFoundError(f"no server in {self.path}", hint="start one with `umo serve up`")
+        return Settings(**json.loads(file.read_text(encoding="utf-8")))
+
+    def prepare(self, settings: Settings) -> None:
+        """Write settings, admin key and endpoints; versions stay as they are."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "server.json", json.dumps(asdict(settings), indent=1) + "\n")
+        self.admin_key()
+        for name in ENDPOINTS:
+            with atomic_folder(self.repository / name) as staged:
+                shutil.copytree(TEMPLATES / name, staged, dirs_exist_ok=True)
+
+    def admin_key(self) -> str:
+        """The key of the admin interface, drawn when first asked for; its file is the owner's."""
+        file = self.path / "admin.key"
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+                new.write(secrets.token_urlsafe(32))
+        except FileExistsError:
+            pass
+        return file.read_text(encoding="utf-8").strip()
+
+    def stage(self, model: Path, *, version: str, base: str, pack: str) -> str:
+        """Copy a tuned model into the repository, verified before and after.
+
+        Args:
+            model: A folder that `umo train` wrote.
+            version: What to call it.
+            base: `embedded`, or the folder of its base.
+            pack: `open`, or `insightface:FOLDER`.
+
+        Returns:
+            Name of its Triton model.
+
+        Raises:
+            NotFoundError: The folder has no manifest.
+            DiffersError: A file is not the one that the manifest names.
+            UmoError: The repository could not be written; it is as it was before.
+        """
+        if not version.replace("-", "").replace("_", "").isalnum():
+            raise UsageError(f"{version!r} cannot be a version", hint="use letters and digits")
+        manifest = read_manifest(model, verify=True)
+        name = model_name(version)
+        with atomic_folder(self.repository / name) as staged:
+            shutil.copytree(TEMPLATES / VERSION_TEMPLATE, staged, dirs_exist_ok=True)
+            (staged / "model").mkdir()
+            signature = [file.name for file in model.glob(f"{MANIFEST.removesuffix('.json')}.sig*")]
+            for file in (MANIFEST, *signature, *manifest["files"]):
+                (staged / "model" / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(model / file, staged / "model" / file)
+            read_manifest(staged / "model", verify=True)
+            facts = {"version": version, "base": base, "pack": pack}
+            (staged / SERVED).write_text(json.dumps(facts) + "\n")
+        return name
+
+    def remove(self, version: str) -> None:
+        """Take a version out of the repository; it must be unloaded."""
+        shutil.rmtree(self.repository / model_name(version), ignore_errors=True)
+
+    def versions(self) -> list[str]:
+        """Versions in the repository, loaded or not."""
+        return sorted(
+            json.loads(file.read_text(encoding="utf-8"))["version"]
+            for file in self.repository.glob(f"{model_name('*')}/{SERVED}")
+        )
+
+    def running(self) -> int | None:
+        """Process id of whoever runs the server."""
+        try:
+            with self.lock.open("r") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(file.read())
+        except FileNotFoundError:
+            pass
+        return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the one who runs the server.
+
+        Raises:
+            UsageError: Somebody else runs it.
+        """
+        with self.lock.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"the server in {self.path} runs already", hint="stop it with `umo serve down`"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
