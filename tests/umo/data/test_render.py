@@ -80,6 +80,23 @@ def test_drift_changes_the_targets_and_not_the_references():
     assert clean.target.tobytes() != drifted.target.tobytes()
 
 
+def test_relatives_are_nearer_to_each_other_than_strangers():
+    strangers, relatives = (
+        render_sample(RenderConfig(samples=1, people={2: 1.0}, likeness=likeness), 0)
+        for likeness in (0.0, 0.9)
+    )
+
+    def unlike(sample):
+        left, right = (reference.astype(float)[40:70, 30:66] for reference in sample.references)
+        return np.abs(left.mean((0, 1)) - right.mean((0, 1))).sum()
+
+    assert unlike(relatives) < unlike(strangers)
+    assert not set(relatives.identities) & set(strangers.identities)
+    family = {identity.partition("-of-")[2] for identity in relatives.identities}
+    assert len(family) == 1
+    assert "" not in family
+
+
 def test_recount_changes_the_number_of_people_and_nothing_else():
     assert recount("A photo of two people in a park", 3) == "A photo of three people in a park"
     assert recount("Three people on a beach", 1) == "One person on a beach"
