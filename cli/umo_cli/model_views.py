@@ -2,7 +2,7 @@
 
 import os
 from datetime import UTC, datetime, time
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ def list_models(
         names = names_of(registry, model)
         found = [listing(registry, ledger, name, moment) for name in names]
     if output == "json":
-        print_json({"as_of": moment, "models": found})
+        print_json({"as_of": as_of, "models": found})
         return
     rows = [
         [
@@ -97,7 +97,7 @@ def show(
     plain = {key: value for key, value in found.items() if isinstance(value, str | int) and value}
     print_facts({**plain, "trainers": ", ".join(found["trainers"])})
     print()
-    _print_history([e for e in found["history"] if not e["kind"].startswith("gate_")])
+    _print_history(found["history"])
 
 
 def diff(
@@ -145,7 +145,14 @@ def history(
         events = ledger.events(model, moment)
     champion, rows = crowned(events), [asdict(event) for event in events]
     if output == "json":
-        print_json({"model": model, "as_of": moment, "champion": champion, "events": rows})
+        print_json(
+            {
+                "model": model,
+                "as_of": as_of,
+                "champion": champion,
+                "events": rows,
+            }
+        )
         return
     _print_history(rows)
     print_facts({"champion": "none"} if champion is None else champion)
@@ -219,16 +226,25 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _print_history(events: list[dict[str, Any]]) -> None:
-    rows = [
-        [
-            event["seq"],
-            event["at"][:16].replace("T", " "),
-            event["kind"],
-            event["version"],
-            event["actor"],
-            event["reason"] or event["details"].get("gate", ""),
-        ]
-        for event in events
-    ]
+    """Print a row for each event, one for all gates of a submission."""
+    rows = []
+    for (manifest, _), group in groupby(events, key=_submission):
+        first, *more = group
+        what, why = first["kind"], first["reason"]
+        if manifest:
+            verdicts = [first, *more]
+            failed = [e["details"]["gate"] for e in verdicts if e["kind"] == "gate_failed"]
+            what = "gates failed" if failed else "gates passed"
+            why = ", ".join(failed) or f"all {len(verdicts)}"
+        elif what in ("refused", "waived"):
+            what = f"{what} ({first['details'].get('action') or first['details']['gate']})"
+        at = first["at"][:16].replace("T", " ")
+        rows.append([first["seq"], at, what, first["version"], first["actor"], why])
     if rows:
         print_table(rows, header=["row", "at (UTC)", "event", "version", "by", "why"])
+
+
+def _submission(event: dict[str, Any]) -> tuple[str, int]:
+    """What the gates of one submission have in common; any other event is alone."""
+    gate = event["kind"] in ("gate_passed", "gate_failed")
+    return (event["details"]["manifest"], 0) if gate else ("", event["seq"])

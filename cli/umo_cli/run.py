@@ -88,7 +88,9 @@ def show(summary: Mapping[str, Any]) -> None:
     )
 
 
-def _short(path: str) -> Path:
+def _short(path: str) -> str | Path:
+    if "://" in path:
+        return path
     inside = Path(path).is_relative_to(Path.cwd())
     return Path(path).relative_to(Path.cwd()) if inside else Path(path)
 

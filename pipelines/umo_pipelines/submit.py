@@ -12,6 +12,7 @@ from umo.lineage import code_version
 from umo.review.gates import Policy
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig, summary
+from umo.store import Store
 from umo_pipelines.process import locked, run_pipeline
 
 TRAINING = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
@@ -36,10 +37,11 @@ def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[st
     Raises:
         NotFoundError: The base is no folder that umo wrote.
         UmoError: A step failed, with its message and exit code, or was interrupted.
-        UsageError: Another run is writing to `out`.
+        UsageError: Another run is writing to `out`, or MLflow is a server and no ledger is named.
     """
     started = time.monotonic()
     layout = Layout(out.resolve())
+    Store.of_run(layout.out)
     with locked(layout.out):
         peak = run_pipeline(
             "training", arguments(config, layout.out), layout, steps=TRAINING, progress=progress

@@ -8,6 +8,7 @@ from umo.data.render import RenderConfig
 from umo.errors import UsageError
 from umo.evaluation.evaluate import EvaluationConfig
 from umo.steps.layout import Layout
+from umo.store import Store
 from umo.training.rerefl import RereflConfig
 
 
@@ -58,14 +59,14 @@ def summary(layout: Layout) -> dict[str, Any]:
         `reference` (scores; None without a reference LoRA), `gain` of tuned over base by metric,
         `gap_closed` by the reference LoRA, and by this run's as `gap_closed_tuned`.
     """
-    version = json.loads(layout.version.read_text())
+    version, store = json.loads(layout.version.read_text()), Store.of_run(layout.out)
     scores = json.loads((layout.evaluation / "summary.json").read_text())
     return {
         "report": str(layout.evaluation / "report.html"),
         "model": version["model"],
         "version": version["version"],
         "digest": version["digest"],
-        "mlflow": str(layout.out / "mlflow.db"),
+        "mlflow": store.shown if store.file is None else str(store.file),
         "people": scores["people"],
         "base": scores["models"]["base"],
         "tuned": scores["models"]["tuned"],
