@@ -43,7 +43,7 @@ class Desk:
 
 
 def submit(name: str, number: int, *, policy: Policy, base: Path | None, layout: Layout) -> Outcome:
-    """Judge a candidate by the gates and hand its report to the reviewers.
+    """Judge a candidate by the gates and hand its report to the reviewers, unless it is approved.
 
     Args:
         name: Model name.
@@ -59,7 +59,9 @@ def submit(name: str, number: int, *, policy: Policy, base: Path | None, layout:
         DeniedError: A gate failed.
     """
     desk = Desk.open(layout)
-    known = Case.open(desk.registry, desk.ledger, name, number).progress.submitted
+    progress = Case.open(desk.registry, desk.ledger, name, number).progress
+    if progress.approval:
+        return Outcome(folder=layout.out, digest=progress.approval.report, reused=True)
     submission = promotion.submit(
         desk.registry,
         desk.ledger,
@@ -72,7 +74,9 @@ def submit(name: str, number: int, *, policy: Policy, base: Path | None, layout:
         base=base,
         key=os.environ.get(signing.SIGNING_KEY, ""),
     )
-    return Outcome(folder=layout.out, digest=submission.report, reused=submission.event == known)
+    return Outcome(
+        folder=layout.out, digest=submission.report, reused=submission.event == progress.submitted
+    )
 
 
 def wait(
