@@ -38,9 +38,7 @@ class Engine:
         digest: sha256 of the LoRA.
     """
 
-    def __init__(
-        self, model: ReferenceModel, pack: FacePack, *, version: str, digest: str
-    ) -> None:
+    def __init__(self, model: ReferenceModel, pack: FacePack, *, version: str, digest: str) -> None:
         self.version = version
         self.digest = digest
         self._model = model

@@ -4,6 +4,7 @@ Triton calls a model ready whose process is dead, so nothing less than a picture
 """
 
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from umo_serving.client.generation import Generation, Order
 from umo_serving.client.target import MODEL, Target
 from umo_serving.client.transport import GrpcTransport, HttpTransport
 from umo_serving.folder import Settings
+from umo_serving.request import PROBE
 
 PICTURES = Path(__file__).parent / "probe"
 """Two people who do not exist."""
@@ -49,7 +51,10 @@ def ask(
         UmoError: It did not answer, or with an error.
     """
     people = sorted(PICTURES.glob("*.png"))
-    order = Order.of(PROMPT, people, {"seed": 0, "steps": steps, "matches": judge})
+    name = f"{PROBE}{uuid.uuid4()}"
+    order = Order.of(
+        PROMPT, people, {"seed": 0, "steps": steps, "matches": judge, "request_id": name}
+    )
     start = time.monotonic()
     if model == MODEL:
         http = HttpTransport(Target(address=settings.http))

@@ -12,6 +12,9 @@ GUIDANCE = 4.0
 SEEDS = 2**63
 """Seeds are counted modulo this number."""
 
+PROBE = "probe-"
+"""How request ids of probes begin; they are in no metric and no log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

@@ -24,8 +24,8 @@ from umo_serving.backend import tensors
 from umo_serving.backend.journal import Metrics, log
 from umo_serving.failures import FAILED, kind_of, parse, unavailable
 from umo_serving.replies import Replies
-from umo_serving.request import CancelledError, Reply, Request
-from umo_serving.routes import Target, Watched
+from umo_serving.request import PROBE, CancelledError, Reply, Request
+from umo_serving.routes import Routes, Target, Watched
 
 QUEUE = 64
 """Most calls in hand; more are told to try again."""
@@ -57,6 +57,9 @@ class Call:
     """What is asked for, once it is read."""
     target: Target | None = None
     """Who answers, once it is chosen."""
+
+    abandoned: bool = False
+    """Whether the caller went away."""
 
     @property
     def seed(self) -> int:
@@ -137,7 +140,7 @@ class Front:
     def _paint(self, call: Call, request: Request) -> Reply:
         routes = self._routes.current()
         call.target = routes.choose(call.request_id)
-        measured = bool(routes.challenger) or next(self._numbers) % MEASURED == 0
+        measured = self._measured(call, routes)
         asked = replace(request, matches=request.matches or measured)
         reply = None
         for outputs in self._ask(call, tensors.write(asked)):
@@ -147,9 +150,15 @@ class Front:
                 call.sender.send(triton.InferenceResponse(tensors.passed_on(outputs)))
         if reply is None:
             raise unavailable("the version that was painting is gone")
-        for picture in reply.matches:
-            self._metrics.score(reply.version, picture["score"])
+        if measured:
+            for picture in reply.matches:
+                self._metrics.score(reply.version, picture["score"])
         return reply if request.matches else replace(reply, matches=[])
+
+    def _measured(self, call: Call, routes: Routes) -> bool:
+        if call.request_id.startswith(PROBE):
+            return False
+        return bool(routes.challenger) or next(self._numbers) % MEASURED == 0
 
     def _ask(self, call: Call, inputs: list[Any]) -> Iterator[dict[str, Any]]:
         """Answers of the version, as flat arrays by name."""
@@ -176,24 +185,35 @@ class Front:
         """Tell a version when the caller of one of its calls went away."""
         while not self._closed.wait(STREAM_WATCH if self._stream else UNARY_WATCH):
             for call in list(self._calls):
-                if call.target and call.sender.is_cancelled():
-                    triton.InferenceRequest(
-                        model_name=call.target.model,
-                        request_id=call.name,
-                        inputs=[tensors.flag("CANCEL", True)],
-                        requested_output_names=[],
-                    ).exec(decoupled=True)
+                if call.target and not call.abandoned and call.sender.is_cancelled():
+                    call.abandoned = True
+                    self._tell(call, call.target)
+
+    def _tell(self, call: Call, target: Target) -> None:
+        stop = triton.InferenceRequest(
+            model_name=target.model,
+            request_id=call.name,
+            inputs=[tensors.flag("CANCEL", True)],
+            requested_output_names=OUTPUTS,
+        )
+        try:
+            for _ in stop.exec(decoupled=True):
+                pass
+        except triton.TritonModelException as error:
+            log("cancel", request_id=call.request_id, error=str(error))
 
     def _end(self, call: Call, outcome: Reply | Exception) -> None:
         seconds = time.monotonic() - call.since
         version = call.target.version if call.target else ""
         if isinstance(outcome, Reply):
-            result = "ok"
+            result, version = "ok", outcome.version
             response = triton.InferenceResponse(tensors.write_reply(outcome))
         else:
             result = kind_of(outcome)
             response = tensors.failure(outcome, call.request_id)
         tensors.answer(call.sender, response)
+        if call.request_id.startswith(PROBE):
+            return
         self._metrics.ended(version, result, seconds)
         facts: dict[str, Any] = {
             "endpoint": self._endpoint,
