@@ -120,7 +120,9 @@ class Target:
         return from_grpc(code, details)
 
     def _gone(self, reason: str) -> UmoError:
-        return UnavailableError(f"cannot reach {self.address}: {reason}", hint="is it running?")
+        return UnavailableError(
+            f"cannot reach {self.address}: {reason}", hint="is it running, and is this its port?"
+        )
 
 
 def _root(error: BaseException) -> BaseException:
