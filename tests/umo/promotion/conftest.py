@@ -1,7 +1,5 @@
 """A run folder as the place where models are promoted."""
 
-from pathlib import Path
-
 import pytest
 
 from umo.ledger import Ledger
