@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from umo_cli import model_admin, model_views
+from umo_cli import model_admin, model_release, model_views
 from umo_cli.model_options import (
     DryRunOption,
     ExpectedOption,
@@ -40,6 +40,7 @@ app.command("diff")(model_views.diff)
 app.command("history")(model_views.history)
 app.command("card")(model_views.card)
 app.command("verify")(model_views.verify)
+app.command("release")(model_release.release)
 app.command("reconcile")(model_admin.reconcile)
 app.command("grants")(model_admin.grants)
 app.command("keygen")(model_admin.keygen)
