@@ -6,26 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from PIL import Image, ImageOps
 
 from umo.errors import NotFoundError, UsageError
-from umo_serving.client.wire import Datatype, Infer, Tensor
+from umo_serving.client.wire import INPUTS, Infer, Tensor
 from umo_serving.limits import check_request
 
 Picture = Image.Image | Path | str | bytes
 """A reference: a PIL image, the path of a picture file, or the file's bytes."""
-
-_OPTIONAL: dict[str, Datatype] = {
-    "STEPS": "INT32",
-    "GUIDANCE": "FP32",
-    "WIDTH": "INT32",
-    "HEIGHT": "INT32",
-    "IMAGES": "INT32",
-    "MATCHES": "BOOL",
-}
-"""Tensors of the options of the same name."""
 
 
 class Options(TypedDict, total=False):
@@ -97,15 +87,13 @@ class Order:
 
     def infer(self, model: str) -> Infer:
         """The call as KServe v2 tensors for the model named `model`."""
-        tensors = [
-            Tensor("PROMPT", "BYTES", [self.prompt.encode()]),
-            Tensor("REFERENCES", "BYTES", self.references),
-            Tensor("SEED", "INT64", [self.seed]),
-        ]
-        for name, datatype in _OPTIONAL.items():
-            value = self.options.get(name.lower())
-            if value is not None:
-                tensors.append(Tensor(name, datatype, [value]))
+        values: dict[str, Sequence[Any]] = {
+            **{name.upper(): [value] for name, value in self.options.items() if value is not None},
+            "PROMPT": [self.prompt.encode()],
+            "REFERENCES": self.references,
+            "SEED": [self.seed],
+        }
+        tensors = (Tensor(k, INPUTS[k], values[k]) for k in INPUTS if k in values)
         return Infer(model, self.request_id, tuple(tensors))
 
 

@@ -18,6 +18,19 @@ Datatype = Literal["BOOL", "INT32", "INT64", "FP32", "BYTES"]
 Outputs = dict[str, list[Any]]
 """Flat values of every output by name; BYTES are `bytes`."""
 
+INPUTS: dict[str, Datatype] = {
+    "PROMPT": "BYTES",
+    "REFERENCES": "BYTES",
+    "SEED": "INT64",
+    "STEPS": "INT32",
+    "GUIDANCE": "FP32",
+    "WIDTH": "INT32",
+    "HEIGHT": "INT32",
+    "IMAGES": "INT32",
+    "MATCHES": "BOOL",
+}
+"""What the endpoints take; prompt and references must be there."""
+
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _FORMATS: dict[str, str] = {"BOOL": "?", "INT32": "i", "INT64": "q", "FP32": "f"}
 
@@ -99,7 +112,7 @@ def from_http(body: bytes, headers: Mapping[str, str]) -> Outputs:
             if size is None:
                 outputs[output["name"]] = output["data"]
             else:
-                outputs[output["name"]] = _unpack(output["datatype"], body[end : end + size])
+                outputs[output["name"]] = unpack(output["datatype"], body[end : end + size])
                 end += size
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise unreadable(error) from error
@@ -114,14 +127,20 @@ def from_grpc(response: Any) -> Outputs:
     """
     try:
         return {
-            output.name: _unpack(output.datatype, raw)
+            output.name: unpack(output.datatype, raw)
             for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
     except (ValueError, KeyError, struct.error) as error:
         raise unreadable(error) from error
 
 
-def _unpack(datatype: str, raw: bytes) -> list[Any]:
+def unpack(datatype: str, raw: bytes) -> list[Any]:
+    """Values of a packed tensor.
+
+    Raises:
+        KeyError: The type is none of ours.
+        ValueError, struct.error: The bytes do not fit the type.
+    """
     if datatype != "BYTES":
         return [value for (value,) in struct.iter_unpack(f"<{_FORMATS[datatype]}", raw)]
     values = []
