@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from umo_cli.generate import generate
 from umo_cli.options import BaseOption, FacesOption, HelpOption, OutputOption
 from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
 
@@ -59,6 +60,9 @@ def up(
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of HTTP.")] = 8000,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of metrics.")] = 8002,
+    admin_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the admin interface, loopback only.")
+    ] = 8003,
     home: HomeOption = None,
     output: OutputOption = "table",
 ) -> None:
@@ -72,6 +76,7 @@ def up(
             http_port=http_port,
             grpc_port=grpc_port,
             metrics_port=metrics_port,
+            admin_port=admin_port,
             home=str(home.resolve()) if home else "",
         )
         state = server.up(
@@ -121,6 +126,9 @@ def logs(
     if follow:
         for line in server.follow(place):
             typer.echo(line)
+
+
+app.command()(generate)
 
 
 def _show(state: Mapping[str, Any], output: str) -> None:

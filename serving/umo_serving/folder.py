@@ -38,6 +38,8 @@ class Settings:
     """Port of gRPC."""
     metrics_port: int = 8002
     """Port of the metrics."""
+    admin_port: int = 8003
+    """Port of the admin interface, on the loopback address."""
     home: str = ""
     """Folder of its tritonserver; empty is the usual one."""
 
@@ -50,6 +52,17 @@ class Settings:
     def grpc(self) -> str:
         """Where gRPC answers, `host:port`."""
         return f"{self.host}:{self.grpc_port}"
+
+    @property
+    def admin(self) -> str:
+        """Where the admin interface answers, `host:port`."""
+        return f"127.0.0.1:{self.admin_port}"
+
+    @property
+    def ports(self) -> tuple[tuple[str, int], ...]:
+        """Every address and port that the server listens on."""
+        public = (self.http_port, self.grpc_port, self.metrics_port)
+        return (*((self.host, port) for port in public), ("127.0.0.1", self.admin_port))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from umo.errors import UmoError
 from umo_serving import envelope
 from umo_serving.client.failures import from_grpc
-from umo_serving.client.target import CHANNEL_OPTIONS, MODEL
+from umo_serving.client.target import CHANNEL_OPTIONS, MODEL, NOT_THERE
 from umo_serving.client.wire import HEADER_LENGTH
 from umo_serving.failures import UNAVAILABLE, describe, kind_of, unavailable
 from umo_serving.limits import REFERENCE_BYTES, REFERENCES
@@ -132,11 +132,17 @@ async def _errors(
         kind = "not-found" if error.status == 404 else "usage"
         return _refusal(error.status, f"{kind}: {error.reason}: {request.method} {request.path}")
     except grpc.RpcError as error:
-        failure = from_grpc(error.code().name, error.details() or "")
+        failure = _failure(error.code().name, error.details() or "")
     except UmoError as error:
         failure = error
     kind = kind_of(failure)
     return _refusal(STATUSES[kind], describe(failure, ""))
+
+
+def _failure(code: str, details: str) -> UmoError:
+    if code == "UNAVAILABLE" and details.startswith(NOT_THERE):
+        return unavailable("the server is being started")
+    return from_grpc(code, details)
 
 
 def _refusal(status: int, line: str) -> web.Response:

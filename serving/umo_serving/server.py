@@ -57,8 +57,8 @@ def up(
             f"the server in {folder.path} runs already, as process {running}",
             hint="stop it with `umo serve down`",
         )
-    for port in (settings.http_port, settings.grpc_port, settings.metrics_port):
-        _check_free(settings.host, port)
+    for host, port in settings.ports:
+        _check_free(host, port)
     folder.prepare(settings)
     if model:
         folder.stage(model, version=LOCAL, base=base, pack=pack)
@@ -128,7 +128,7 @@ def status(folder: Folder) -> dict[str, Any]:
         "http": settings.http,
         "grpc": settings.grpc,
         "metrics": f"{settings.host}:{settings.metrics_port}",
-        "models": Admin(settings.http, folder.admin_key()).states(),
+        "models": Admin(settings.admin, folder.admin_key()).states(),
         "routes": routed,
         "probe": asdict(sign) if sign else None,
     }
@@ -162,10 +162,10 @@ def _wait(
     process: "subprocess.Popen[bytes]",
     report: Callable[[str], None],
 ) -> None:
-    admin = Admin(settings.http, folder.admin_key())
+    gate = Admin(settings.http, key="")
     end = time.monotonic() + START_SECONDS
     report("loading the model")
-    while not admin.ready():
+    while not gate.ready():
         if process.poll() is not None:
             raise UmoError(f"the server did not start: {_trouble(folder)}")
         if time.monotonic() > end:

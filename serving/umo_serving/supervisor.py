@@ -1,4 +1,4 @@
-"""Keep one tritonserver alive: start it again when it dies, load models whose process died.
+"""Keep a tritonserver and its gate alive: start again what dies, load models whose process died.
 
 Run as `python -m umo_serving.supervisor FOLDER`; SIGTERM ends it and its server.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from umo.errors import UmoError
 from umo_serving import environment, probe
 from umo_serving.admin import HEADER, RESTRICTED, Admin
+from umo_serving.child import Child
 from umo_serving.folder import ENDPOINTS, Folder
 from umo_serving.launch import launch
 from umo_serving.routes import read
@@ -21,6 +22,8 @@ EXIT_SECONDS = 20
 """What calls under way get to end when the server is told to end."""
 PROBE_SECONDS = 15.0
 """Between two looks at every model."""
+GATE_SECONDS = 2.0
+"""Between two tries to start the gate."""
 LONGEST_PAUSE = 60.0
 """Seconds between two tries to start a server that dies at once."""
 LIVED = 120.0
@@ -37,9 +40,10 @@ class Supervisor:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._settings = folder.settings()
-        self._admin = Admin(self._settings.http, folder.admin_key())
+        self._admin = Admin(self._settings.admin, folder.admin_key())
         self._stop = threading.Event()
-        self._child: int | None = None
+        self._gate: Child | None = None
+        self._server: Child | None = None
 
     def run(self) -> None:
         """Run until SIGTERM."""
@@ -47,11 +51,14 @@ class Supervisor:
         pause = 0.0
         while not self._stop.wait(pause):
             started = time.monotonic()
+            self._open()
             self._start()
             self._watch()
             lived = time.monotonic() - started
             pause = 0.0 if lived > LIVED else min(max(2 * pause, 1.0), LONGEST_PAUSE)
-        self._end()
+        for child in (self._gate, self._server):
+            if child:
+                child.end(EXIT_SECONDS + 10)
 
     def command(self) -> list[str]:
         """Program and open arguments."""
@@ -69,13 +76,22 @@ class Supervisor:
             "--exit-on-error=false",
             f"--exit-timeout-secs={EXIT_SECONDS}",
             "--disable-auto-complete-config",
-            f"--http-address={settings.host}",
-            f"--http-port={settings.http_port}",
+            "--http-address=127.0.0.1",
+            f"--http-port={settings.admin_port}",
             f"--grpc-address={settings.host}",
             f"--grpc-port={settings.grpc_port}",
             f"--metrics-address={settings.host}",
             f"--metrics-port={settings.metrics_port}",
         ]
+
+    def _open(self) -> None:
+        """Start the gate unless it runs; it answers while the server does not."""
+        if not self._gate or (self._gate.gone() and self._gate.age > GATE_SECONDS):
+            settings = self._settings
+            command = [sys.executable, "-m", "umo_serving.gate", settings.http, settings.grpc]
+            pid = launch(command, [], environment=os.environ, log=1)
+            self._gate = Child("the gate", pid)
+            say(f"the gate is process {pid}")
 
     def _start(self) -> None:
         key = self._folder.admin_key()
@@ -84,22 +100,27 @@ class Supervisor:
             f"--grpc-restricted-protocol={RESTRICTED}:{HEADER}={key}",
         ]
         found = environment.find(Path(self._settings.home) if self._settings.home else None)
-        self._child = launch(self.command(), hidden, environment=found.variables(), log=1)
-        say(f"tritonserver is process {self._child}")
+        pid = launch(self.command(), hidden, environment=found.variables(), log=1)
+        self._server = Child("tritonserver", pid)
+        say(f"tritonserver is process {pid}")
 
     def _watch(self) -> None:
         """Look after the server until it is gone or we are told to stop."""
+        assert self._server
         looked = time.monotonic()
         while not self._stop.wait(0.2):
-            if self._gone():
+            if self._server.gone():
+                say(f"tritonserver ended with status {self._server.status}")
                 return
+            self._open()
             if time.monotonic() - looked >= PROBE_SECONDS and self._admin.ready():
                 self._heal()
                 looked = time.monotonic()
 
     def _heal(self) -> None:
         """Load what cannot paint again: the versions, then, if all of those can, the endpoints."""
-        if all([self._healed(name) for name in self._versions()]):
+        healed = [self._healed(name) for name in self._versions()]
+        if all(healed):
             for name in ENDPOINTS:
                 self._healed(name)
 
@@ -123,26 +144,6 @@ class Supervisor:
             return [target.model for target in read(self._folder.repository).targets()]
         except UmoError:
             return []
-
-    def _gone(self) -> bool:
-        assert self._child
-        ended, status = os.waitpid(self._child, os.WNOHANG)
-        if ended:
-            say(f"tritonserver ended with status {os.waitstatus_to_exitcode(status)}")
-            self._child = None
-        return bool(ended)
-
-    def _end(self) -> None:
-        if self._child is None:
-            return
-        os.kill(self._child, signal.SIGTERM)
-        end = time.monotonic() + EXIT_SECONDS + 10
-        while self._child is not None and time.monotonic() < end:
-            if not self._gone():
-                time.sleep(0.1)
-        if self._child is not None:
-            os.kill(self._child, signal.SIGKILL)
-            os.waitpid(self._child, 0)
 
 
 def say(line: str) -> None:

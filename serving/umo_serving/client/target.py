@@ -30,6 +30,9 @@ CHANNEL_OPTIONS = (
 )
 """Messages of any size, and a server that comes back is found within two seconds."""
 
+NOT_THERE = ("failed to connect", "Socket closed")
+"""How gRPC begins to say that there is no server, or no longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -115,7 +118,7 @@ class Target:
             return self.silent()
         if "http1.x server" in details:
             return self.stranger("gRPC")
-        if code == "UNAVAILABLE" and details.startswith(("failed to connect", "Socket closed")):
+        if code == "UNAVAILABLE" and details.startswith(NOT_THERE):
             return self._gone(details.rpartition(": ")[2])
         return from_grpc(code, details)
 
