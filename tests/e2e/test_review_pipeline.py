@@ -2,7 +2,6 @@
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from umo.review.gates import load_policy
 from umo.steps import register
 from umo.steps.layout import Layout
 from umo.store import Store
+from umo_cli.main import execute
 from umo_pipelines.submit import promote_local
 
 NAME = "piped"
@@ -29,11 +29,12 @@ def test_pipeline_waits_for_the_reviewer(
     monkeypatch.setenv("UMO_ACTOR", "trainer")
     register.run(NAME, layout=Layout(out))
     registry, ledger = Registry(store), Ledger(store.ledger)
-    policy = replace(load_policy(), items=8)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("items: 8\n")
 
     monkeypatch.setenv("UMO_ACTOR", "service")
     with pytest.raises(UmoError, match=r"^wait for approval: nobody decided on piped 1") as late:
-        promote_local(NAME, 1, out, policy=policy, hours=0.0)
+        promote_local(NAME, 1, out, policy=load_policy(policy), hours=0.0)
     assert (late.value.exit_code, late.value.retryable) == (ExitCode.INTERRUPTED, True)
     assert ledger.champion(NAME) is None
 
@@ -52,11 +53,12 @@ def test_pipeline_waits_for_the_reviewer(
     seen: list[str] = []
     reviewer = threading.Thread(target=review)
     reviewer.start()
-    done = promote_local(NAME, 1, out, policy=policy)
+    command = ["models", "release", NAME, "1", "--out", out, "--policy", policy, "-o", "json"]
+    assert execute([str(part) for part in command]) == ExitCode.OK
     reviewer.join()
-    seen.append(capfd.readouterr().err)
+    printed = capfd.readouterr()
+    seen.append(printed.err)
 
-    assert (done["model"], done["version"]) == (NAME, 1)
     said = "".join(seen)
     assert "submit: already there, reused" in said
     assert "promote: done in" in said
