@@ -278,7 +278,7 @@ def _base(fact: Mapping[str, str], folder: Path | None) -> Licensed:
 def _face_packs(tuned: Mapping[str, Any], judged: Mapping[str, Any]) -> tuple[Licensed, ...]:
     """The pack of the tuning and that of the judging; the shipped one is known by its digest."""
     shipped = read_manifest(ASSETS / "faces")
-    known = {pack["digest"]: pack for pack in (shipped, judged)}
+    known = {pack["digest"]: pack for pack in (judged, shipped)}
     named = {pack["digest"]: pack["name"] for pack in (judged, tuned)}
     return tuple(
         Licensed(
