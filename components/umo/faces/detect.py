@@ -20,9 +20,9 @@ from umo.faces.nms import nms
 PYRAMID_FACTOR = 0.709
 PROPOSAL_THRESHOLD = 0.6
 REFINE_THRESHOLD = 0.7
-PROPOSAL_OVERLAP = 0.5
-REFINE_OVERLAP = 0.5
-"""Overlap above which a box gives way; with the original's 0.7 the cascade takes twice as long."""
+PROPOSAL_OVERLAP = 0.7
+REFINE_OVERLAP = 0.7
+"""Overlap above which a box gives way; with 0.5 the cascade takes half the time and loses faces."""
 CELL, STRIDE = 12, 2
 """Receptive field and stride of the P-net, pixels."""
 
