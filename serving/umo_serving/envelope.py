@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from umo.errors import UsageError
-from umo_serving.client.wire import HEADER_LENGTH, INPUTS, Infer, Tensor, unpack
+from umo_serving.client.wire import FORMATS, HEADER_LENGTH, INPUTS, Infer, Tensor, unpack
 
 OUTPUTS = ("PICTURES", "SEED", "MODEL_VERSION", "MODEL_DIGEST", "MATCHES")
 REQUIRED = ("PROMPT", "REFERENCES")
@@ -21,7 +21,6 @@ PICTURES = frozenset({"PICTURES"})
 ID_LENGTH = 256
 DEPTH = 4
 """Lists within lists of a tensor's data."""
-RANGES = {"INT32": 2**31, "INT64": 2**63}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,17 +154,19 @@ def _value(name: str, datatype: str, item: object) -> object:
                 raise UsageError(f"{name} is no valid Unicode") from None
         case "BOOL", bool():
             return item
-        case "FP32", int() | float() if not isinstance(item, bool):
-            try:
-                struct.pack("<f", item)
-            except OverflowError:
-                raise UsageError(f"{name} is too large") from None
-            return item
         case (("INT32" | "INT64"), int()) if not isinstance(item, bool):
-            if not -RANGES[datatype] <= item < RANGES[datatype]:
-                raise UsageError(f"{name} is no {datatype}")
-            return item
+            return _fitting(name, datatype, item)
+        case "FP32", int() | float() if not isinstance(item, bool):
+            return _fitting(name, datatype, item)
     raise UsageError(f"{name} is {json.dumps(item)[:40]}, not {datatype}")
+
+
+def _fitting(name: str, datatype: str, number: float) -> float:
+    try:
+        struct.pack(f"<{FORMATS[datatype]}", number)
+    except (struct.error, OverflowError):
+        raise UsageError(f"{name} is too large for {datatype}") from None
+    return number
 
 
 def _flat(name: str, data: object, depth: int = DEPTH) -> Iterator[object]:

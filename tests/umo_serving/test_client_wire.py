@@ -81,7 +81,7 @@ def test_http_answers_may_be_plain_json() -> None:
 )
 def test_an_unreadable_answer_is_one_line(body: bytes) -> None:
     end = body.find(b"}]}") + 3 if b"}]}" in body else len(body)
-    with pytest.raises(UmoError, match="answer cannot be read.*is it a umo server"):
+    with pytest.raises(UmoError, match=r"answer cannot be read.*is it a umo server"):
         wire.from_http(body, {wire.HEADER_LENGTH: str(end)})
 
 

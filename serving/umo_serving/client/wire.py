@@ -32,7 +32,8 @@ INPUTS: dict[str, Datatype] = {
 """What the endpoints take; prompt and references must be there."""
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-_FORMATS: dict[str, str] = {"BOOL": "?", "INT32": "i", "INT64": "q", "FP32": "f"}
+FORMATS: dict[str, str] = {"BOOL": "?", "INT32": "i", "INT64": "q", "FP32": "f"}
+"""Format of a number in `struct`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Tensor:
         """Its values as the protocol packs them: little endian, strings after their length."""
         if self.datatype == "BYTES":
             return b"".join(struct.pack("<I", len(value)) + value for value in self.values)
-        return struct.pack(f"<{len(self.values)}{_FORMATS[self.datatype]}", *self.values)
+        return struct.pack(f"<{len(self.values)}{FORMATS[self.datatype]}", *self.values)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def unpack(datatype: str, raw: bytes) -> list[Any]:
         ValueError, struct.error: The bytes do not fit the type.
     """
     if datatype != "BYTES":
-        return [value for (value,) in struct.iter_unpack(f"<{_FORMATS[datatype]}", raw)]
+        return [value for (value,) in struct.iter_unpack(f"<{FORMATS[datatype]}", raw)]
     values = []
     position = 0
     while position < len(raw):
