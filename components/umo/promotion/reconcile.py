@@ -119,7 +119,8 @@ def _lost(
 
 def _aliases(registry: Registry, name: str, reign: Reign) -> Iterator[tuple[Drift, Repair]]:
     aliases = registry.aliases(name)
-    numbers = {version.digest: version.version for version in reversed(registry.versions(name))}
+    known = [version for version in registry.versions(name) if version.digest]
+    numbers = {version.digest: version.version for version in reversed(known)}
     for alias, weights in wanted_aliases(reign).items():
         wanted, found = numbers.get(weights), aliases.get(alias)
         if wanted != found:
