@@ -108,7 +108,7 @@ def test_thresholds_are_inclusive_where_they_say_at_least(
         items=8,
         gain={"id_sim": points(1.0, 0.1), "id_conf": points(0.2, 0.1)},
         closed={"reward": 0.6, "judge": 0.3},
-        faces={"base": 200, "candidate": 199, "expected": 200},
+        faces={"base": 200, "candidate": 200, "expected": 200},
         champion_gain=points(0, -1.0),
     )
     assert outcomes(judge(policy, at_the_edge)) == UNMEASURED
