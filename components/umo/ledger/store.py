@@ -175,7 +175,9 @@ class Ledger:
         return self._url.get_backend_name() == "postgresql"
 
     def _connectable(self, url: sa.URL) -> sa.Engine:
-        arguments: dict[str, Any] = {"options": f"-c lock_timeout={PATIENCE}s"}
+        arguments: dict[str, Any] = {
+            "options": f"-c lock_timeout={PATIENCE}s -c idle_in_transaction_session_timeout=0"
+        }
         if self._sqlite:
             arguments = {"timeout": PATIENCE, "isolation_level": None}
         engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=arguments)

@@ -63,7 +63,7 @@ def promote(
             if reign.weights == case.version.digest:
                 return reign.champion
             _expect(reign, name, expected)
-            approval = _approval(case)
+            approval, submitted = _approval(case)
             intent = case.entry(
                 "intended",
                 actor,
@@ -73,6 +73,7 @@ def promote(
                 details={
                     "action": "promoted",
                     "manifest": case.manifest,
+                    "review": submitted.details["manifest"],
                     "approver": approval.actor,
                     "previous": reign.weights,
                 },
@@ -224,10 +225,10 @@ def _expect(reign: Reign, name: str, expected: int | None) -> None:
         )
 
 
-def _approval(case: Case) -> Event:
-    """The approval that holds, by somebody who did not train it."""
-    approval = case.progress.approval
-    if approval is None:
+def _approval(case: Case) -> tuple[Event, Event]:
+    """The approval that holds, by somebody who did not train it, and what it approved."""
+    approval, submitted = case.progress.approval, case.progress.submitted
+    if approval is None or submitted is None:
         raise DeniedError(
             f"{case.title} is {case.progress.state}, not approved",
             hint=f"a reviewer reads its report, then `umo models approve {case.title}`",
@@ -237,7 +238,7 @@ def _approval(case: Case) -> Event:
             f"{case.title} was approved by {approval.actor}, who trained or submitted it",
             hint="ask somebody else to review it",
         )
-    return approval
+    return approval, submitted
 
 
 def _earlier(ledger: Ledger, reign: Reign) -> tuple[Event, str]:

@@ -58,8 +58,8 @@ def approve(
                 f"you read the report {report or '(none)'}, submitted is {submitted.report}",
                 hint=f"read that one, see `umo models show {case.title}`",
             )
-        recorded = submitted.details["manifest"]
-        faults = stored_faults(registry, case.version.run, REVIEW, manifest=recorded)
+        recorded = [submitted.details["manifest"]]
+        faults = stored_faults(registry, case.version.run, REVIEW, recorded=recorded)
         if faults:
             raise DiffersError(
                 f"the report of {case.title} was changed since: {faults[0]}",

@@ -28,8 +28,8 @@ class Change:
     registry: Registry
     ledger: Ledger
     intent: Event
-    """What is meant; `details` has `action`, `manifest` (sha256), `approver` and the weights of
-    `previous` afterwards."""
+    """What is meant; `details` has `action`, `manifest` and `review` (sha256 of both manifests),
+    `approver`, and the weights of `previous` afterwards."""
     keys: str
     """Reference of the public keys that must have signed; nothing if none must."""
 
@@ -59,8 +59,6 @@ def verify_candidate(change: Change) -> None:
 def copy(change: Change) -> None:
     """Copy the bytes of model and report to a run that only the promoter writes."""
     registry, intent = change.registry, change.intent
-    if change.copy:
-        return
     source = registry.candidate(intent.model, intent.version)
     run = Run.open(
         registry.store,
@@ -69,10 +67,13 @@ def copy(change: Change) -> None:
         experiment=production(intent.model),
     )
     with registry.files(source.run, REVIEW) as review:
+        refuse_faults(folder_faults(review, REVIEW, recorded=[intent.details["review"]]))
         registry.add_files(run.id, review, REVIEW)
+    if change.copy:
+        return
     with registry.files(source.run) as model:
-        manifest = intent.details["manifest"]
-        refuse_faults(folder_faults(model, ARTIFACTS, manifest=manifest, keys=change.keys))
+        recorded = [intent.details["manifest"]]
+        refuse_faults(folder_faults(model, ARTIFACTS, recorded=recorded, keys=change.keys))
         registry.register(
             run,
             model,
@@ -86,10 +87,10 @@ def copy(change: Change) -> None:
 
 def verify_copy(change: Change) -> None:
     """Hash every file of the copy again."""
-    version, manifest = change.copy, change.intent.details["manifest"]
+    version, recorded = change.copy, [change.intent.details["manifest"]]
     if version is None:
         raise _missing(change.name, change.intent.weights)
-    refuse_faults(model_faults(change.registry, version, manifest=manifest, keys=change.keys))
+    refuse_faults(model_faults(change.registry, version, recorded=recorded, keys=change.keys))
 
 
 def challenge(change: Change) -> None:

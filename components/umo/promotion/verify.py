@@ -1,5 +1,6 @@
 """Verification: whether every byte is the one that was registered, judged, read and approved."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from umo import signing
@@ -35,8 +36,12 @@ def verify(registry: Registry, ledger: Ledger, name: str, *, keys: str = "") -> 
                 f"names, {version.intent or '(none)'}: the ledger was rewritten, or umo did not "
                 "make this version"
             )
-        manifest = intent.details["manifest"] if intent else ""
-        faults += model_faults(registry, version, manifest=manifest, keys=keys)
+        recorded = [intent.details["manifest"]] if intent else []
+        faults += model_faults(registry, version, recorded=recorded, keys=keys)
+        reviews = [i.details["review"] for i in intents.values() if i.weights == version.digest]
+        if reviews:
+            found = stored_faults(registry, version.run, REVIEW, recorded=reviews)
+            faults += [f"{version.title}: {fault}" for fault in found]
     return faults
 
 
@@ -44,25 +49,25 @@ def candidate_faults(registry: Registry, case: Case, *, keys: str) -> list[str]:
     """Compare a candidate, its evaluation and its report with what the ledger says of them."""
     progress, run = case.progress, case.version.run
     signed = keys if progress.submitted else ""
-    faults = model_faults(registry, case.version, manifest=case.manifest, keys=signed)
+    faults = model_faults(registry, case.version, recorded=[case.manifest], keys=signed)
     if progress.evaluated:
-        recorded = progress.evaluated.details["manifest"]
-        found = stored_faults(registry, case.evaluation_run, EVALUATION, manifest=recorded)
+        recorded = [progress.evaluated.details["manifest"]]
+        found = stored_faults(registry, case.evaluation_run, EVALUATION, recorded=recorded)
         faults += [f"{case.version.title}: {fault}" for fault in found]
     if progress.submitted:
-        recorded = progress.submitted.details["manifest"]
-        found = stored_faults(registry, run, REVIEW, manifest=recorded, keys=signed)
+        recorded = [progress.submitted.details["manifest"]]
+        found = stored_faults(registry, run, REVIEW, recorded=recorded, keys=signed)
         faults += [f"{case.version.title}: {fault}" for fault in found]
     return faults
 
 
 def model_faults(
-    registry: Registry, version: Version, *, manifest: str = "", keys: str = ""
+    registry: Registry, version: Version, *, recorded: Collection[str] = (), keys: str = ""
 ) -> list[str]:
     """Compare the files of a version with its manifest, and that with what was recorded."""
     try:
         with registry.files(version.run) as folder:
-            faults = folder_faults(folder, ARTIFACTS, manifest=manifest, keys=keys)
+            faults = folder_faults(folder, ARTIFACTS, recorded=recorded, keys=keys)
             if not faults and (found := weights_digest(read_manifest(folder))) != version.digest:
                 faults.append(f"its weights have digest {found}, its tag says {version.digest}")
     except UmoError as error:
@@ -71,23 +76,25 @@ def model_faults(
 
 
 def stored_faults(
-    registry: Registry, run: str, path: str, *, manifest: str = "", keys: str = ""
+    registry: Registry, run: str, path: str, *, recorded: Collection[str] = (), keys: str = ""
 ) -> list[str]:
     """`folder_faults` of a folder of a run's artifacts."""
     try:
         with registry.files(run, path) as folder:
-            return folder_faults(folder, path, manifest=manifest, keys=keys)
+            return folder_faults(folder, path, recorded=recorded, keys=keys)
     except UmoError as error:
         return [error.message]
 
 
-def folder_faults(folder: Path, where: str, *, manifest: str = "", keys: str = "") -> list[str]:
+def folder_faults(
+    folder: Path, where: str, *, recorded: Collection[str] = (), keys: str = ""
+) -> list[str]:
     """Compare the files of a folder with its manifest, that with its recorded sha256.
 
     Args:
         folder: A copy of the folder.
         where: What to call it.
-        manifest: Recorded sha256 of `manifest.json`; nothing if none was.
+        recorded: sha256 that `manifest.json` may have; any if none was recorded.
         keys: Reference of the public keys; nothing if it need not be signed.
     """
     path = folder / MANIFEST
@@ -98,8 +105,10 @@ def folder_faults(folder: Path, where: str, *, manifest: str = "", keys: str = "
     except UmoError as error:
         return [f"{where}/{MANIFEST}: {error.message}"]
     faults = []
-    if manifest and (measured := sha256(path)) != manifest:
-        faults.append(f"{where}/{MANIFEST} has sha256 {measured}, recorded is {manifest}")
+    if recorded and (measured := sha256(path)) not in recorded:
+        faults.append(
+            f"{where}/{MANIFEST} has sha256 {measured}, recorded is {' or '.join(recorded)}"
+        )
     for name, digest in listed.items():
         file = folder / name
         measured = sha256(file) if file.is_file() else "missing"

@@ -93,8 +93,8 @@ def review_of(registry: Registry, ledger: Ledger, name: str, number: int) -> Ite
             f"{case.title} has no report", hint=f"run `umo models submit {case.title}`"
         )
     with registry.files(case.version.run, REVIEW) as folder:
-        recorded = case.progress.gates[-1].details["manifest"]
-        refuse_faults(folder_faults(folder, REVIEW, manifest=recorded))
+        recorded = [case.progress.gates[-1].details["manifest"]]
+        refuse_faults(folder_faults(folder, REVIEW, recorded=recorded))
         yield folder
 
 
