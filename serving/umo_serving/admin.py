@@ -77,7 +77,9 @@ class Admin:
         except urllib.error.HTTPError as error:
             message = _message(error.read()) or f"HTTP {error.code}"
             if error.code == 403:
-                raise DeniedError(f"the server refuses: {message}", hint="is the key its own?")
+                raise DeniedError(
+                    f"the server refuses: {message}", hint="is the key its own?"
+                ) from error
             raise UmoError(f"{path.rpartition('/')[2]} failed: {message}") from error
         except OSError as error:
             raise UmoError(

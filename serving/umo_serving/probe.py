@@ -12,6 +12,7 @@ from umo.errors import UmoError
 from umo_serving.client.generation import Generation, Order
 from umo_serving.client.target import MODEL, Target
 from umo_serving.client.transport import GrpcTransport, HttpTransport
+from umo_serving.failures import parse
 from umo_serving.folder import Settings
 from umo_serving.request import PROBE
 
@@ -66,6 +67,8 @@ def ask(
         grpc = GrpcTransport(Target(address=settings.grpc))
         try:
             *_, last = grpc.stream(order.infer(model), timeout)
+            if "FAILURE" in last:
+                raise parse(last["FAILURE"][0].decode())
             made = Generation.of(order, last)
         except ValueError:
             raise UmoError(f"{model} answered nothing") from None

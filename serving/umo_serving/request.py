@@ -1,4 +1,4 @@
-"""What is asked of the engine and what it answers; no torch, so that every process may import it."""
+"""What is asked of the engine and what it answers; without torch, for every process."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

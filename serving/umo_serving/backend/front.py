@@ -2,18 +2,18 @@
 
 The first answers once, the second after each denoising step. Both return from `execute` at once and
 answer from a thread of their own, so that calls wait for the painting and not for each other.
+
+A version whose process dies takes its answers with it: Triton lets whoever asked it wait for ever.
+So a version begins with the id of its process, and a watcher ends the calls of a dead one.
 """
 
-import hashlib
 import itertools
 import json
 import threading
 import time
-import traceback
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +21,26 @@ import triton_python_backend_utils as triton
 
 from umo.errors import UmoError
 from umo_serving.backend import tensors
+from umo_serving.backend.call import Call
 from umo_serving.backend.journal import Metrics, log
 from umo_serving.failures import FAILED, kind_of, parse, unavailable
+from umo_serving.processes import alive
 from umo_serving.replies import Replies
-from umo_serving.request import PROBE, CancelledError, Reply, Request
+from umo_serving.request import PROBE, CancelledError, Reply
 from umo_serving.routes import Routes, Target, Watched
 
 QUEUE = 64
 """Most calls in hand; more are told to try again."""
 STREAM_WATCH = 0.01
-"""Seconds between two looks whether the caller of a stream is still there."""
-UNARY_WATCH = 0.25
-"""The same for a caller who waits for one answer."""
+"""Seconds between two looks at the calls of streams, so that a cancelled one stops in a step."""
+UNARY_WATCH = 0.1
+"""The same for callers who wait for one answer."""
+SILENCE = 30.0
+"""Seconds after which a version that did not say which process it is counts as dead."""
 MEASURED = 50
 """One in so many calls is measured for the identity score, and every call during a trial."""
 STEP_OUTPUTS = ["STEP", "STEPS", "PREVIEWS"]
 OUTPUTS = ["PICTURES", "SEED", "MODEL_VERSION", "MODEL_DIGEST", "MATCHES"]
-
-
-@dataclass(eq=False, kw_only=True)
-class Call:
-    """One call in hand."""
-
-    request_id: str
-    """What the caller named it, or a name of ours."""
-    repeatable: bool
-    """Whether the caller named it."""
-    sender: Any
-    """Triton's response sender."""
-    since: float = field(default_factory=time.monotonic)
-    """When it came."""
-    name: str = field(default_factory=lambda: uuid.uuid4().hex)
-    """What the version calls it; unlike the request id it is never given twice."""
-    request: Request | None = None
-    """What is asked for, once it is read."""
-    target: Target | None = None
-    """Who answers, once it is chosen."""
-
-    abandoned: bool = False
-    """Whether the caller went away."""
-
-    @property
-    def seed(self) -> int:
-        """The seed of a caller who gives none: a repeated call has the same."""
-        return int.from_bytes(hashlib.sha256(self.request_id.encode()).digest()[:4])
 
 
 class Front:
@@ -80,8 +56,8 @@ class Front:
         self._metrics = Metrics(self._endpoint)
         self._replies = Replies()
         self._calls: set[Call] = set()
+        self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._pool = ThreadPoolExecutor(QUEUE, thread_name_prefix="call")
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watcher", daemon=True).start()
 
@@ -90,61 +66,57 @@ class Front:
         for request in requests:
             call = Call(
                 request_id=request.request_id() or str(uuid.uuid4()),
-                repeatable=bool(request.request_id()),
+                repeatable=bool(request.request_id()) and not self._stream,
                 sender=request.get_response_sender(),
             )
-            if len(self._calls) >= QUEUE:
-                self._end(call, unavailable(f"{QUEUE} calls are waiting already"))
-            else:
+            with self._lock:
+                full = len(self._calls) >= QUEUE
                 self._calls.add(call)
                 self._metrics.waiting(len(self._calls))
-                self._pool.submit(self._serve, call, request)
+            if full:
+                self._end(call, unavailable(f"{QUEUE} calls are waiting already"))
+            else:
+                # Not of a pool: the thread of a call to a dead version never comes back.
+                threading.Thread(target=self._serve, args=(call, request), daemon=True).start()
 
     def finalize(self) -> None:
         """End, as Triton calls it, after the last answer."""
         self._closed.set()
-        self._pool.shutdown()
 
     def _serve(self, call: Call, incoming: Any) -> None:
         try:
             call.request = tensors.read(incoming, seed=call.seed)
             call.request.check()
-            outcome: Reply | Exception = (
-                self._once(call, call.request)
-                if call.repeatable and not self._stream
-                else self._paint(call, call.request)
-            )
+            outcome: Reply | Exception = self._earlier(call) or self._paint(call)
         except Exception as error:
             outcome = error
-        self._calls.discard(call)
-        self._metrics.waiting(len(self._calls))
         self._end(call, outcome)
 
-    def _once(self, call: Call, request: Request) -> Reply:
-        """Paint a call, or wait for the same call that came before."""
-        while True:
-            reply, ours = self._replies.claim(call.request_id, request)
-            if not ours:
-                try:
-                    return reply.result()
-                except CancelledError:
-                    continue
+    def _earlier(self, call: Call) -> Reply | None:
+        """The answer of the same call that came before, if there was one."""
+        while call.repeatable and call.request:
+            reply, call.owner = self._replies.claim(call.request_id, call.request)
+            if call.owner:
+                break
             try:
-                painted = self._paint(call, request)
-            except Exception as error:
-                self._replies.settle(call.request_id, error)
-                raise
-            self._replies.settle(call.request_id, painted)
-            return painted
+                return reply.result()
+            except CancelledError:
+                continue
+        return None
 
-    def _paint(self, call: Call, request: Request) -> Reply:
+    def _paint(self, call: Call) -> Reply:
+        assert call.request
         routes = self._routes.current()
         call.target = routes.choose(call.request_id)
         measured = self._measured(call, routes)
-        asked = replace(request, matches=request.matches or measured)
+        asked = replace(call.request, matches=call.request.matches or measured)
         reply = None
-        for outputs in self._ask(call, tensors.write(asked)):
-            if "PICTURES" in outputs:
+        for outputs in self._ask(call, call.target, tensors.write(asked)):
+            if "PROCESS" in outputs:
+                call.process = int(outputs["PROCESS"][0])
+            elif "FAILURE" in outputs:
+                raise parse(outputs["FAILURE"][0].decode())
+            elif "PICTURES" in outputs:
                 reply = tensors.read_reply(outputs)
             else:
                 call.sender.send(triton.InferenceResponse(tensors.passed_on(outputs)))
@@ -153,21 +125,21 @@ class Front:
         if measured:
             for picture in reply.matches:
                 self._metrics.score(reply.version, picture["score"])
-        return reply if request.matches else replace(reply, matches=[])
+        return reply if call.request.matches else replace(reply, matches=[])
 
     def _measured(self, call: Call, routes: Routes) -> bool:
         if call.request_id.startswith(PROBE):
             return False
         return bool(routes.challenger) or next(self._numbers) % MEASURED == 0
 
-    def _ask(self, call: Call, inputs: list[Any]) -> Iterator[dict[str, Any]]:
-        """Answers of the version, as flat arrays by name."""
-        assert call.target
+    def _ask(self, call: Call, target: Target, inputs: list[Any]) -> Iterator[dict[str, Any]]:
+        """Answers of a version, as flat arrays by name."""
+        call.asked = time.monotonic()
         request = triton.InferenceRequest(
-            model_name=call.target.model,
+            model_name=target.model,
             request_id=call.name,
             inputs=[*inputs, tensors.flag("STREAM", self._stream)],
-            requested_output_names=[*STEP_OUTPUTS, *OUTPUTS],
+            requested_output_names=["PROCESS", *STEP_OUTPUTS, *OUTPUTS, "FAILURE"],
         )
         try:
             for response in request.exec(decoupled=True):
@@ -182,19 +154,24 @@ class Front:
             raise _translated(str(error)) from error
 
     def _watch(self) -> None:
-        """Tell a version when the caller of one of its calls went away."""
+        """End the calls of dead versions, and tell a version when a caller went away."""
         while not self._closed.wait(STREAM_WATCH if self._stream else UNARY_WATCH):
-            for call in list(self._calls):
-                if call.target and not call.abandoned and call.sender.is_cancelled():
+            with self._lock:
+                asked = [call for call in self._calls if call.target and call.asked]
+            for call in asked:
+                silent = not call.process and time.monotonic() - call.asked > SILENCE
+                if silent or (call.process and not alive(call.process)):
+                    self._end(call, unavailable("the version that was painting died"))
+                elif not call.abandoned and call.sender.is_cancelled():
                     call.abandoned = True
-                    self._tell(call, call.target)
+                    self._tell(call)
 
-    def _tell(self, call: Call, target: Target) -> None:
+    def _tell(self, call: Call) -> None:
+        assert call.target
         stop = triton.InferenceRequest(
-            model_name=target.model,
-            request_id=call.name,
-            inputs=[tensors.flag("CANCEL", True)],
-            requested_output_names=OUTPUTS,
+            model_name=call.target.model,
+            inputs=[tensors.texts("CANCEL", [call.name.encode()])],
+            requested_output_names=["PROCESS"],
         )
         try:
             for _ in stop.exec(decoupled=True):
@@ -203,36 +180,25 @@ class Front:
             log("cancel", request_id=call.request_id, error=str(error))
 
     def _end(self, call: Call, outcome: Reply | Exception) -> None:
-        seconds = time.monotonic() - call.since
-        version = call.target.version if call.target else ""
+        """Answer a call, once."""
+        with self._lock:
+            if call not in self._calls:
+                return
+            self._calls.remove(call)
+            self._metrics.waiting(len(self._calls))
+        if call.owner:
+            self._replies.settle(call.request_id, outcome)
         if isinstance(outcome, Reply):
-            result, version = "ok", outcome.version
+            kind, version = "ok", outcome.version
             response = triton.InferenceResponse(tensors.write_reply(outcome))
         else:
-            result = kind_of(outcome)
+            kind, version = kind_of(outcome), call.target.version if call.target else ""
             response = tensors.failure(outcome, call.request_id)
         tensors.answer(call.sender, response)
-        if call.request_id.startswith(PROBE):
-            return
-        self._metrics.ended(version, result, seconds)
-        facts: dict[str, Any] = {
-            "endpoint": self._endpoint,
-            "request_id": call.request_id,
-            "outcome": result,
-            "seconds": round(seconds, 3),
-            "version": version,
-        }
-        if call.request:
-            facts |= {
-                "references": len(call.request.references),
-                "images": call.request.images,
-                "steps": call.request.steps,
-            }
-        if isinstance(outcome, UmoError):
-            facts["error"] = str(outcome)
-        elif isinstance(outcome, Exception):
-            facts["error"] = "".join(traceback.format_exception(outcome))
-        log("call", **facts)
+        if not call.request_id.startswith(PROBE):
+            self._metrics.ended(version, kind, call.seconds)
+            facts = call.facts(outcome)
+            log("call", endpoint=self._endpoint, outcome=kind, version=version, **facts)
 
 
 def _translated(message: str) -> UmoError:

@@ -40,12 +40,14 @@ class Painter:
         """Take requests; their answers come from other threads."""
         for request in requests:
             name, sender = request.request_id(), request.get_response_sender()
-            if triton.get_input_tensor_by_name(request, "CANCEL") is not None:
-                if name in self._cancelled:
-                    self._cancelled[name].set()
+            unwanted = triton.get_input_tensor_by_name(request, "CANCEL")
+            if unwanted is not None:
+                if event := self._cancelled.get(unwanted.as_numpy()[0].decode()):
+                    event.set()
                 sender.send(flags=triton.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
             else:
                 self._cancelled[name] = threading.Event()
+                sender.send(triton.InferenceResponse(tensors.write_process()))
                 self._pool.submit(self._paint, name, request, sender)
 
     def finalize(self) -> None:
@@ -61,13 +63,13 @@ class Painter:
                 on_step=_reporter(sender) if stream is not None and stream.as_numpy()[0] else None,
                 cancelled=self._cancelled[name].is_set,
             )
-            response = triton.InferenceResponse(tensors.write_reply(reply))
+            outputs = tensors.write_reply(reply)
         except Exception as error:
-            response = tensors.failure(error, name)
+            outputs = tensors.write_failure(error, name)
             if not isinstance(error, UmoError):
                 log("failed", call=name, error=traceback.format_exc())
         del self._cancelled[name]
-        tensors.answer(sender, response)
+        tensors.answer(sender, triton.InferenceResponse(outputs))
 
 
 def _reporter(sender: Any) -> Callable[[Progress], None]:

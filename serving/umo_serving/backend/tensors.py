@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -102,6 +103,20 @@ def write_progress(progress: Progress, previews: Sequence[bytes]) -> list[Any]:
         triton.Tensor("STEPS", np.array([progress.steps], np.int32)),
         texts("PREVIEWS", previews),
     ]
+
+
+def write_process() -> list[Any]:
+    """Output tensor that says which process answers."""
+    return [triton.Tensor("PROCESS", np.array([os.getpid()], np.int32))]
+
+
+def write_failure(error: BaseException, request_id: str) -> list[Any]:
+    """Output tensors of a version that failed.
+
+    Triton 2.51 loses an error that a model sends to another model after other responses, and the
+    other waits for ever; as an output it arrives.
+    """
+    return [texts("FAILURE", [describe(error, request_id).encode()])]
 
 
 def failure(error: BaseException, request_id: str) -> Any:
