@@ -185,6 +185,7 @@ class Registry:
                 run_id=run.id,
                 tags={**(tags or {}), **digests},
                 description=description,
+                await_creation_for=0,
             )
         return _version(made)
 
