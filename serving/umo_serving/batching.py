@@ -10,7 +10,7 @@ The oldest call decides which shape is next, so every call's turn comes.
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -151,7 +151,7 @@ class Denoiser:
         for number, (_, row) in enumerate(batch):
             row.latents, row.clean, row.step = moved[number], clean[number], row.step + 1
 
-    def _leave(self, jobs: dict[Job, Exception | None]) -> None:
+    def _leave(self, jobs: Mapping[Job, Exception | None]) -> None:
         with self._changed:
             for job in jobs:
                 self._jobs.remove(job)

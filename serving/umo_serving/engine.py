@@ -1,5 +1,6 @@
 """The engine: one verified version of a model, painting for many callers at once."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from umo import signing
 from umo.bases import load_base
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
 from umo.data.schema import Image
@@ -50,7 +52,7 @@ class Engine:
     def load(
         cls, folder: Path, base: str = "embedded", pack: str = "open", *, version: str = ""
     ) -> "Engine":
-        """Verify a tuned model and load it.
+        """Verify a tuned model and load it; where `UMO_VERIFY_KEY` is set, its signature too.
 
         Args:
             folder: `lora.safetensors` and its manifest.
@@ -62,9 +64,12 @@ class Engine:
             NotFoundError: The folder has no manifest, or the base or pack does not exist.
             DiffersError: A file is not the one that the manifest names, or the base is another.
             UsageError: There are no weights as safetensors, or there is a pickle.
+            DeniedError: Signatures are asked for, and none is there that counts.
         """
         manifest = read_manifest(folder, verify=True)
         refuse_pickles(folder)
+        if keys := os.environ.get(signing.VERIFY_KEY):
+            signing.verify(folder, keys)
         if LORA not in manifest["files"]:
             raise UsageError(f"no {LORA} among {sorted(manifest['files'])}")
         if base != "embedded":

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from umo.errors import UmoError
-from umo_serving.client.generation import Generation, Order
+from umo_serving.client.generation import Generation
+from umo_serving.client.order import Order
 from umo_serving.client.target import MODEL, Target
 from umo_serving.client.transport import GrpcTransport, HttpTransport
 from umo_serving.failures import parse

@@ -10,24 +10,31 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
+
 from umo.errors import UmoError
 from umo_serving import environment, probe
 from umo_serving.admin import HEADER, RESTRICTED, Admin
 from umo_serving.child import Child
 from umo_serving.folder import ENDPOINTS, Folder
 from umo_serving.launch import launch
+from umo_serving.processes import alive
 from umo_serving.routes import read
 
 EXIT_SECONDS = 20
 """What calls under way get to end when the server is told to end."""
 PROBE_SECONDS = 15.0
 """Between two looks at every model."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the processes of the models."""
 GATE_SECONDS = 2.0
 """Between two tries to start the gate."""
 LONGEST_PAUSE = 60.0
 """Seconds between two tries to start a server that dies at once."""
 LIVED = 120.0
 """A server that lived so many seconds is started again at once."""
+SHARED_MEMORY = "umo_"
+"""How the names of our regions of shared memory begin; the supervisor's process id follows."""
 
 
 class Supervisor:
@@ -44,6 +51,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._gate: Child | None = None
         self._server: Child | None = None
+        self._hopeless: dict[str, tuple[float, float]] = {}
+        """Models that do not load: the pause before the next try, and when that is."""
 
     def run(self) -> None:
         """Run until SIGTERM."""
@@ -51,6 +60,7 @@ class Supervisor:
         pause = 0.0
         while not self._stop.wait(pause):
             started = time.monotonic()
+            sweep()
             self._open()
             self._start()
             self._watch()
@@ -59,17 +69,17 @@ class Supervisor:
         for child in (self._gate, self._server):
             if child:
                 child.end(EXIT_SECONDS + 10)
+        sweep()
 
     def command(self) -> list[str]:
         """Program and open arguments."""
         settings = self._settings
         found = environment.find(Path(settings.home) if settings.home else None)
-        shared_memory = f"umo_{os.getpid()}_"
         return [
             str(found.server),
             f"--model-repository={self._folder.repository}",
             f"--backend-directory={found.backends}",
-            f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+            f"--backend-config=python,shm-region-prefix-name={SHARED_MEMORY}{os.getpid()}_",
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in (*self._versions(), *ENDPOINTS)),
             "--strict-readiness=false",
@@ -107,15 +117,33 @@ class Supervisor:
     def _watch(self) -> None:
         """Look after the server until it is gone or we are told to stop."""
         assert self._server
-        looked = time.monotonic()
+        probed = looked = time.monotonic()
+        models: set[str] = set()
         while not self._stop.wait(0.2):
             if self._server.gone():
                 say(f"tritonserver ended with status {self._server.status}")
                 return
             self._open()
-            if time.monotonic() - looked >= PROBE_SECONDS and self._admin.ready():
+            if time.monotonic() - looked < LOOK_SECONDS or not self._admin.ready():
+                continue
+            looked = time.monotonic()
+            running = self._models()
+            if models - running or looked - probed >= PROBE_SECONDS:
                 self._heal()
-                looked = time.monotonic()
+                probed = time.monotonic()
+            models = self._models()
+
+    def _models(self) -> set[str]:
+        """Models that have a living process."""
+        assert self._server
+        found = set()
+        try:
+            for child in psutil.Process(self._server.pid).children():
+                command = child.cmdline() if alive(child.pid) else []
+                found |= {Path(argument).parts[-3] for argument in command[1:2]}
+        except psutil.Error:
+            say("a process ended while it was looked at")
+        return found
 
     def _heal(self) -> None:
         """Load what cannot paint again: the versions, then, if all of those can, the endpoints."""
@@ -125,7 +153,7 @@ class Supervisor:
                 self._healed(name)
 
     def _healed(self, name: str) -> bool:
-        if self._stop.is_set():
+        if self._stop.is_set() or time.monotonic() < self._hopeless.get(name, (0.0, 0.0))[1]:
             return False
         try:
             probe.ask(self._settings, name)
@@ -135,8 +163,11 @@ class Supervisor:
                 self._admin.load(name)
             except UmoError as failure:
                 say(f"{name} does not load: {failure}")
+                pause = min(2 * self._hopeless.get(name, (PROBE_SECONDS, 0.0))[0], LONGEST_PAUSE)
+                self._hopeless[name] = (pause, time.monotonic() + pause)
                 return False
             say(f"{name} is loaded again")
+        self._hopeless.pop(name, None)
         return True
 
     def _versions(self) -> list[str]:
@@ -144,6 +175,14 @@ class Supervisor:
             return [target.model for target in read(self._folder.repository).targets()]
         except UmoError:
             return []
+
+
+def sweep() -> None:
+    """Remove the shared memory that dead servers left; what a living supervisor holds stays."""
+    for region in Path("/dev/shm").glob(f"{SHARED_MEMORY}*_*"):
+        owner = region.name.removeprefix(SHARED_MEMORY).partition("_")[0]
+        if owner.isdecimal() and (int(owner) == os.getpid() or not alive(int(owner))):
+            region.unlink(missing_ok=True)
 
 
 def say(line: str) -> None:
