@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from services.mlflow_server import Registry
     from services.postgres import Postgres
     from services.s3 import S3
+    from services.triton import Triton
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +70,12 @@ def registry(request: pytest.FixtureRequest) -> Registry:
     """A registry on each database."""
     found: Registry = request.getfixturevalue(f"{request.param}_registry")
     return found
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    """A server of the shipped reference model; tests leave it as they found it."""
+    from services.triton import triton
+
+    with triton(tmp_path_factory.mktemp("serving")) as server:
+        yield server
