@@ -16,7 +16,8 @@ from umo.tracking import EXPERIMENT, account, call, mlflow_errors
 
 READ, EDIT, MANAGE = "READ", "EDIT", "MANAGE"
 MODEL_TYPE, EXPERIMENT_TYPE = "registered_model", "experiment"
-ENDPOINT = "/api/3.0/mlflow/users/permissions"
+RIGHTS = "/api/3.0/mlflow/users/permissions"
+USER = "/api/2.0/mlflow/users/get"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +89,20 @@ def apply(registry: Registry, grants: Iterable[Grant], *, dry_run: bool = False)
     Raises:
         DeniedError: MLflow does not let this user, or a user keeps another right than planned.
         NotFoundError: There is no such user.
-        UsageError: MLflow is no server with accounts.
+        UsageError: MLflow is no server with accounts, or a user is its admin.
     """
     if account(registry.store) is None:
         raise UsageError(
             f"MLflow at {registry.store.shown} has no accounts, so nobody has rights there",
             hint="start its server with --app-name basic-auth",
         )
+    grants = list(grants)
+    for user in dict.fromkeys(grant.user for grant in grants):
+        if _call(registry, "GET", USER, params={"username": user})["user"]["is_admin"]:
+            raise UsageError(
+                f"{user} is an admin of MLflow and may do everything",
+                hint="name an account without that right",
+            )
     done = []
     for grant in grants:
         thing = _thing(registry, grant, make=not dry_run)
@@ -104,12 +112,12 @@ def apply(registry: Registry, grants: Iterable[Grant], *, dry_run: bool = False)
             continue
         about = {"username": grant.user, "resource_type": grant.kind, "resource_id": thing}
         with suppress(NotFoundError):
-            _call(registry, "POST", "revoke", json=about)
-        _call(registry, "POST", "grant", json={**about, "permission": grant.right})
+            _call(registry, "POST", f"{RIGHTS}/revoke", json=about)
+        _call(registry, "POST", f"{RIGHTS}/grant", json={**about, "permission": grant.right})
         if (kept := _right(registry, grant, thing)) != grant.right:
             raise DeniedError(
                 f"{grant.user} keeps {kept} on {grant.thing}, planned is {grant.right}",
-                hint="is it an admin, has it a role, or is MLflow's default_permission too wide?",
+                hint="has it a role, or is MLflow's default_permission too wide?",
             )
     return done
 
@@ -125,9 +133,9 @@ def _thing(registry: Registry, grant: Grant, *, make: bool) -> str:
 
 def _right(registry: Registry, grant: Grant, thing: str) -> str:
     about = {"username": grant.user, "resource_type": grant.kind, "resource_id": thing}
-    return str(_call(registry, "GET", "get", params=about)["permission"])
+    return str(_call(registry, "GET", f"{RIGHTS}/get", params=about)["permission"])
 
 
-def _call(registry: Registry, method: str, what: str, **arguments: Any) -> dict[str, Any]:
-    with mlflow_errors(f"{what} permissions"):
-        return call(registry.store, method, f"{ENDPOINT}/{what}", **arguments)
+def _call(registry: Registry, method: str, endpoint: str, **arguments: Any) -> dict[str, Any]:
+    with mlflow_errors("manage users and their rights"):
+        return call(registry.store, method, endpoint, **arguments)
