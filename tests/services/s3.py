@@ -78,7 +78,8 @@ def seaweed(folder: Path) -> Iterator[S3]:
         [
             *[str(program), "server", "-s3", f"-s3.config={folder / 's3.json'}", *addresses],
             *["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}"],
-            *["-master.volumeSizeLimitMB=64", "-volume.max=100"],
+            *["-master.volumeSizeLimitMB=64", "-volume.max=100", "-master.telemetry=false"],
+            *["-s3.port.iceberg=0", "-s3.port.lance=0"],
         ],
         log=folder / "weed.log",
         ready=lambda: answers(ports[3]) and _writes(store),
