@@ -101,8 +101,7 @@ class Denoiser:
             self._closed = True
             self._changed.notify()
         self._thread.join()
-        for job in self._jobs:
-            job.done.set_exception(CancelledError())
+        self._leave({job: CancelledError() for job in list(self._jobs)})
 
     @torch.no_grad()
     def _run(self) -> None:
@@ -112,9 +111,10 @@ class Denoiser:
             except Exception as error:
                 self._leave({job: error for job, _ in batch})
                 continue
-            for job in {job: None for job, _ in batch}:
-                job.on_step(job)
-            self._leave({job: None for job, _ in batch if job.step == job.steps})
+            jobs = {job: None for job, _ in batch}
+            failed = {job: error for job in jobs if (error := _reported(job))}
+            self._leave(failed)
+            self._leave({job: None for job in jobs if job not in failed and job.step == job.steps})
 
     def _next(self) -> list[tuple[Job, Row]]:
         """Rows to denoise next, oldest job first; waits for the first one, empty when closed."""
@@ -198,6 +198,15 @@ def start(
         on_step=on_step,
         cancelled=cancelled,
     )
+
+
+def _reported(job: Job) -> Exception | None:
+    """Report a step; what goes wrong there is the job's own affair."""
+    try:
+        job.on_step(job)
+    except Exception as error:
+        return error
+    return None
 
 
 def _join(rows: list[Conditioning]) -> Conditioning:

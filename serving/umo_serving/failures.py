@@ -18,7 +18,7 @@ KINDS: dict[type[UmoError], str] = {
 }
 UNAVAILABLE = "unavailable"
 FAILED = "failed"
-PATH = re.compile(r"(?<![\w.:])(?:~|\.{0,2})/[^\s:;,'\")]+")
+PATH = re.compile(r"(?<![\w.:/])(?:~|\.{0,2})/[^\s:;,'\")]+")
 
 
 def unavailable(message: str) -> UmoError:

@@ -57,11 +57,12 @@ class Painter:
 
     def _paint(self, name: str, incoming: Any, sender: Any) -> None:
         stream = triton.get_input_tensor_by_name(incoming, "STREAM")
+        unwanted = self._cancelled[name]
         try:
             reply = self._engine.generate(
                 tensors.read(incoming),
                 on_step=_reporter(sender) if stream is not None and stream.as_numpy()[0] else None,
-                cancelled=self._cancelled[name].is_set,
+                cancelled=lambda: unwanted.is_set() or sender.is_cancelled(),
             )
             outputs = tensors.write_reply(reply)
         except Exception as error:
