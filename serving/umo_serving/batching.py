@@ -112,7 +112,7 @@ class Denoiser:
                 self._leave({job: error for job, _ in batch})
                 continue
             jobs = {job: None for job, _ in batch}
-            failed = {job: error for job in jobs if (error := _reported(job))}
+            failed = {job: fault for job in jobs if (fault := _reported(job))}
             self._leave(failed)
             self._leave({job: None for job in jobs if job not in failed and job.step == job.steps})
 

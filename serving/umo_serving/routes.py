@@ -41,6 +41,8 @@ class Routes:
     """A version on trial."""
     share: float = 0.0
     """Part of the calls that the challenger answers, 0 to 1."""
+    previous: Target | None = None
+    """The champion before, while it is not sure yet that the new one answers; it stays loaded."""
 
     def __post_init__(self) -> None:
         """Check the share.
@@ -57,8 +59,8 @@ class Routes:
         return self.challenger if self.challenger and drawn < self.share else self.champion
 
     def targets(self) -> list[Target]:
-        """Every version that may answer."""
-        return [self.champion, *([self.challenger] if self.challenger else [])]
+        """Every version that has to be loaded."""
+        return [one for one in (self.champion, self.challenger, self.previous) if one]
 
 
 def model_name(version: str) -> str:
@@ -75,12 +77,8 @@ def read(repository: Path) -> Routes:
     """
     try:
         plain = json.loads((repository / FILE).read_text(encoding="utf-8"))
-        challenger = plain["challenger"]
-        return Routes(
-            champion=Target(**plain["champion"]),
-            challenger=Target(**challenger) if challenger else None,
-            share=float(plain["share"]),
-        )
+        others = {name: Target(**plain[name]) for name in ("challenger", "previous") if plain[name]}
+        return Routes(champion=Target(**plain["champion"]), share=float(plain["share"]), **others)
     except FileNotFoundError:
         raise unavailable("no version of the model is served yet") from None
     except (ValueError, KeyError, TypeError) as error:

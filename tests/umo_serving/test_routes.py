@@ -10,9 +10,14 @@ OLD, NEW = Target(version="1", digest="a"), Target(version="2", digest="b")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    for routes in (Routes(champion=OLD), Routes(champion=OLD, challenger=NEW, share=0.05)):
+    for routes, loaded in (
+        (Routes(champion=OLD), [OLD]),
+        (Routes(champion=OLD, challenger=NEW, share=0.05), [OLD, NEW]),
+        (Routes(champion=NEW, previous=OLD), [NEW, OLD]),
+    ):
         write(tmp_path, routes)
         assert read(tmp_path) == routes
+        assert routes.targets() == loaded
     assert NEW.model == "umo_v2"
 
 

@@ -1,0 +1,87 @@
+"""Versions of a model that a server can serve, promoted the real way, and deployers to kill."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+import umo
+from services.candidates import PROMOTER, REVIEWER, TRAINER, submit
+from umo.config import digest
+from umo.files import read_manifest, write_manifest
+from umo.ledger import Ledger
+from umo.promotion import approve, promote
+from umo.promotion.case import EVALUATION, Case
+from umo.registry import Registry, candidates
+from umo.store import Store
+from umo.tracking import Run
+from umo_serving.deployer import Deployer, Policy, steps
+from umo_serving.folder import Folder
+
+REFERENCE = Path(umo.__file__).parent / "assets" / "reference"
+NAME = "people"
+
+_processes = multiprocessing.get_context("forkserver")
+
+
+def variant(folder: Path, scale: float) -> Path:
+    """The shipped LoRA with its output scaled; 0 is the base itself, which knows nobody."""
+    tensors = {
+        key: tensor * scale if "lora_B" in key else tensor
+        for key, tensor in load_file(REFERENCE / "lora.safetensors").items()
+    }
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "lora.safetensors")
+    shipped = read_manifest(REFERENCE)
+    write_manifest(folder, {"kind": "lora", "base": shipped["base"], "scale": scale})
+    return folder
+
+
+def candidate(registry: Registry, ledger: Ledger, scale: float, scratch: Path) -> int:
+    """Number of a new, approved candidate."""
+    model = variant(scratch / f"lora-{scale}", scale)
+    evaluation = scratch / f"evaluation-{scale}"
+    evaluation.mkdir()
+    (evaluation / "summary.json").write_text(f'{{"scale": {scale}}}\n')
+    write_manifest(evaluation, {"kind": "evaluation"})
+    run = Run.open(registry.store, name=NAME, identity=digest([NAME, scale]))
+    run.folder(evaluation, EVALUATION)
+    number = registry.register(run, model, model=candidates(NAME)).version
+    ledger.extend(Case.open(registry, ledger, NAME, number).arrival(TRAINER, run.id, evaluation))
+    report = submit(registry, ledger, NAME, number, scratch)
+    approve(registry, ledger, NAME, number, actor=REVIEWER, report=report, reason="as asked")
+    return number
+
+
+def champion(registry: Registry, ledger: Ledger, scale: float, scratch: Path) -> str:
+    """Weights of a new champion."""
+    number = candidate(registry, ledger, scale, scratch)
+    event = promote(registry, ledger, NAME, number, actor=PROMOTER)
+    assert event
+    return event.weights
+
+
+def start(store: Store, folder: Path, point: str) -> BaseProcess:
+    """A deployer in a process of its own that ends by `kill -9` just before a step."""
+    process = _processes.Process(target=_killed, args=(vars(store), folder, point))
+    process.start()
+    return process
+
+
+def _killed(store: Mapping[str, Any], folder: Path, point: str) -> None:
+    place = Store(**store)
+    names = [step.__name__ for step in steps.STEPS]
+    row = list(steps.STEPS)
+    row.insert(names.index(point), _die)
+    steps.STEPS = tuple(row)
+    registry, ledger = Registry(place), Ledger(place.ledger)
+    Deployer(Folder(folder), registry, ledger, NAME, policy=Policy(steps=8)).once()
+
+
+def _die(*arguments: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
