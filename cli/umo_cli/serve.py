@@ -60,8 +60,11 @@ def up(
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of HTTP.")] = 8000,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of metrics.")] = 8002,
-    admin_port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port of the admin interface, loopback only.")
+    inner_port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65533, help="First of three ports of Triton itself, loopback only."
+        ),
     ] = 8003,
     home: HomeOption = None,
     output: OutputOption = "table",
@@ -76,7 +79,7 @@ def up(
             http_port=http_port,
             grpc_port=grpc_port,
             metrics_port=metrics_port,
-            admin_port=admin_port,
+            inner_ports=(inner_port, inner_port + 1, inner_port + 2),
             home=str(home.resolve()) if home else "",
         )
         state = server.up(

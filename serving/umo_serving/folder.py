@@ -14,16 +14,15 @@ from umo.errors import NotFoundError, UsageError
 from umo.files import MANIFEST, atomic_folder, read_manifest, write_text
 from umo_serving.routes import model_name
 
-ENDPOINTS = ("umo", "umo_stream")
-VERSION_TEMPLATE = "umo_model"
+LOOPBACK = "127.0.0.1"
 SERVED = "served.json"
 PACKAGE = Path(__file__).parent
-TEMPLATES = next(
+TEMPLATE = next(
     folder
-    for folder in (PACKAGE / "model_repository", PACKAGE.parent / "model_repository")
+    for folder in (PACKAGE / "model_repository/umo", PACKAGE.parent / "model_repository/umo")
     if folder.is_dir()
 )
-"""Models as Triton wants them; beside the package in a checkout, inside it when installed."""
+"""A version as Triton wants it; beside the package in a checkout, inside it when installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +37,9 @@ class Settings:
     """Port of gRPC."""
     metrics_port: int = 8002
     """Port of the metrics."""
-    admin_port: int = 8003
-    """Port of the admin interface, on the loopback address."""
+    inner_ports: tuple[int, int, int] = (8003, 8004, 8005)
+    """Ports of Triton itself, on the loopback address: HTTP with the admin interface, gRPC, and
+    metrics."""
     home: str = ""
     """Folder of its tritonserver; empty is the usual one."""
 
@@ -55,14 +55,25 @@ class Settings:
 
     @property
     def admin(self) -> str:
-        """Where the admin interface answers, `host:port`."""
-        return f"127.0.0.1:{self.admin_port}"
+        """Where Triton's admin interface answers, `host:port`."""
+        return f"{LOOPBACK}:{self.inner_ports[0]}"
+
+    @property
+    def inner_grpc(self) -> str:
+        """Where Triton's gRPC answers, `host:port`."""
+        return f"{LOOPBACK}:{self.inner_ports[1]}"
+
+    @property
+    def inner_metrics(self) -> str:
+        """Where Triton's metrics are, `host:port`."""
+        return f"{LOOPBACK}:{self.inner_ports[2]}"
 
     @property
     def ports(self) -> tuple[tuple[str, int], ...]:
         """Every address and port that the server listens on."""
         public = (self.http_port, self.grpc_port, self.metrics_port)
-        return (*((self.host, port) for port in public), ("127.0.0.1", self.admin_port))
+        own = ((self.host, port) for port in public)
+        return (*own, *((LOOPBACK, port) for port in self.inner_ports))
 
 
 @dataclass(frozen=True)
@@ -96,16 +107,15 @@ class Folder:
         file = self.path / "server.json"
         if not file.is_file():
             raise NotFoundError(f"no server in {self.path}", hint="start one with `umo serve up`")
-        return Settings(**json.loads(file.read_text(encoding="utf-8")))
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        return Settings(**{**plain, "inner_ports": tuple(plain["inner_ports"])})
 
     def prepare(self, settings: Settings) -> None:
-        """Write settings, admin key and endpoints; versions stay as they are."""
+        """Write settings and admin key; versions stay as they are."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "server.json", json.dumps(asdict(settings), indent=1) + "\n")
         self.admin_key()
-        for name in ENDPOINTS:
-            with atomic_folder(self.repository / name) as staged:
-                shutil.copytree(TEMPLATES / name, staged, dirs_exist_ok=True)
+        self.repository.mkdir(exist_ok=True)
 
     def admin_key(self) -> str:
         """The key of the admin interface, drawn when first asked for; its file is the owner's."""
@@ -139,7 +149,7 @@ class Folder:
         manifest = read_manifest(model, verify=True)
         name = model_name(version)
         with atomic_folder(self.repository / name) as staged:
-            shutil.copytree(TEMPLATES / VERSION_TEMPLATE, staged, dirs_exist_ok=True)
+            shutil.copytree(TEMPLATE, staged, dirs_exist_ok=True)
             (staged / "model").mkdir()
             signature = [file.name for file in model.glob(f"{MANIFEST.removesuffix('.json')}.sig*")]
             for file in (MANIFEST, *signature, *manifest["files"]):

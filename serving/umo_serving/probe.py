@@ -44,7 +44,7 @@ def ask(
 
     Args:
         settings: Of the server.
-        model: `umo`, `umo_stream` or the Triton model of a version.
+        model: `umo` for whatever callers get, or the Triton model of a version.
         steps: Denoising steps.
         judge: Whether to measure the identity score.
         timeout: Seconds to wait.
@@ -65,7 +65,7 @@ def ask(
         finally:
             http.close()
     else:
-        grpc = GrpcTransport(Target(address=settings.grpc))
+        grpc = GrpcTransport(Target(address=settings.inner_grpc))
         try:
             *_, last = grpc.stream(order.infer(model), timeout)
             if "FAILURE" in last:

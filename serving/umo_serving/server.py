@@ -15,7 +15,8 @@ from umo.errors import ExitCode, NotFoundError, UmoError, UsageError
 from umo.files import read_manifest
 from umo_serving import environment, probe, routes
 from umo_serving.admin import Admin
-from umo_serving.folder import ENDPOINTS, Folder, Settings
+from umo_serving.client.target import MODEL
+from umo_serving.folder import Folder, Settings
 from umo_serving.supervisor import EXIT_SECONDS
 
 START_SECONDS = 900.0
@@ -122,7 +123,7 @@ def status(folder: Folder) -> dict[str, Any]:
         if not error.retryable:
             raise
         routed = None
-    sign = probe.ask(settings, ENDPOINTS[0]) if routed else None
+    sign = probe.ask(settings, MODEL) if routed else None
     return {
         "process": running,
         "http": settings.http,

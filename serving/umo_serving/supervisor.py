@@ -16,7 +16,7 @@ from umo.errors import UmoError
 from umo_serving import environment, probe
 from umo_serving.admin import HEADER, RESTRICTED, Admin
 from umo_serving.child import Child
-from umo_serving.folder import ENDPOINTS, Folder
+from umo_serving.folder import LOOPBACK, Folder
 from umo_serving.launch import launch
 from umo_serving.processes import alive
 from umo_serving.routes import read
@@ -31,6 +31,10 @@ GATE_SECONDS = 2.0
 """Between two tries to start the gate."""
 LONGEST_PAUSE = 60.0
 """Seconds between two tries to start a server that dies at once."""
+NEVER = (PROBE_SECONDS, 0.0)
+"""Pause before, and time of, the next try of a model that never failed."""
+INTERFACES = ("http", "grpc", "metrics")
+"""What Triton listens on."""
 LIVED = 120.0
 """A server that lived so many seconds is started again at once."""
 SHARED_MEMORY = "umo_"
@@ -81,24 +85,22 @@ class Supervisor:
             f"--backend-directory={found.backends}",
             f"--backend-config=python,shm-region-prefix-name={SHARED_MEMORY}{os.getpid()}_",
             "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in (*self._versions(), *ENDPOINTS)),
+            *(f"--load-model={name}" for name in self._versions()),
             "--strict-readiness=false",
             "--exit-on-error=false",
             f"--exit-timeout-secs={EXIT_SECONDS}",
             "--disable-auto-complete-config",
-            "--http-address=127.0.0.1",
-            f"--http-port={settings.admin_port}",
-            f"--grpc-address={settings.host}",
-            f"--grpc-port={settings.grpc_port}",
-            f"--metrics-address={settings.host}",
-            f"--metrics-port={settings.metrics_port}",
+            *(f"--{interface}-address={LOOPBACK}" for interface in INTERFACES),
+            *(
+                f"--{interface}-port={port}"
+                for interface, port in zip(INTERFACES, settings.inner_ports, strict=True)
+            ),
         ]
 
     def _open(self) -> None:
         """Start the gate unless it runs; it answers while the server does not."""
         if not self._gate or (self._gate.gone() and self._gate.age > GATE_SECONDS):
-            settings = self._settings
-            command = [sys.executable, "-m", "umo_serving.gate", settings.http, settings.grpc]
+            command = [sys.executable, "-m", "umo_serving.gate", str(self._folder.path)]
             pid = launch(command, [], environment=os.environ, log=1)
             self._gate = Child("the gate", pid)
             say(f"the gate is process {pid}")
@@ -146,15 +148,12 @@ class Supervisor:
         return found
 
     def _heal(self) -> None:
-        """Load what cannot paint again: the versions, then, if all of those can, the endpoints."""
-        healed = [self._healed(name) for name in self._versions()]
-        if all(healed):
-            for name in ENDPOINTS:
-                self._healed(name)
+        """Load again what cannot paint."""
+        for name in self._versions():
+            if not self._stop.is_set() and time.monotonic() >= self._hopeless.get(name, NEVER)[1]:
+                self._heal_version(name)
 
-    def _healed(self, name: str) -> bool:
-        if self._stop.is_set() or time.monotonic() < self._hopeless.get(name, (0.0, 0.0))[1]:
-            return False
+    def _heal_version(self, name: str) -> None:
         try:
             probe.ask(self._settings, name)
         except UmoError as error:
@@ -163,12 +162,11 @@ class Supervisor:
                 self._admin.load(name)
             except UmoError as failure:
                 say(f"{name} does not load: {failure}")
-                pause = min(2 * self._hopeless.get(name, (PROBE_SECONDS, 0.0))[0], LONGEST_PAUSE)
+                pause = min(2 * self._hopeless.get(name, NEVER)[0], LONGEST_PAUSE)
                 self._hopeless[name] = (pause, time.monotonic() + pause)
-                return False
+                return
             say(f"{name} is loaded again")
         self._hopeless.pop(name, None)
-        return True
 
     def _versions(self) -> list[str]:
         try:

@@ -17,7 +17,8 @@ from umo.errors import NotFoundError, UmoError
 from umo.files import read_manifest
 from umo_serving import environment, probe, routes
 from umo_serving.admin import Admin
-from umo_serving.folder import ENDPOINTS, Folder, Settings
+from umo_serving.client.target import MODEL
+from umo_serving.folder import Folder, Settings
 from umo_serving.server import LOCAL
 
 REFERENCE = Path(umo.__file__).parent / "assets" / "reference"
@@ -70,8 +71,10 @@ def triton(folder: Path, model: Path = REFERENCE) -> Iterator[Triton]:
     except NotFoundError:
         pytest.skip("no tritonserver here: run `umo serve setup`")
     place = Folder(folder)
-    http, grpc, metrics, admin = free_ports(4)
-    settings = Settings(http_port=http, grpc_port=grpc, metrics_port=metrics, admin_port=admin)
+    http, grpc, metrics, *inner = free_ports(6)
+    settings = Settings(
+        http_port=http, grpc_port=grpc, metrics_port=metrics, inner_ports=tuple(inner)
+    )
     place.prepare(settings)
     place.stage(model, version=LOCAL, base="embedded", pack="open")
     digest = read_manifest(model)["files"]["lora.safetensors"]
@@ -85,8 +88,7 @@ def triton(folder: Path, model: Path = REFERENCE) -> Iterator[Triton]:
 
 def _paints(settings: Settings) -> bool:
     try:
-        for endpoint in ENDPOINTS:
-            probe.ask(settings, endpoint)
+        probe.ask(settings, MODEL)
     except UmoError:
         return False
     return True

@@ -5,16 +5,14 @@ import pytest
 
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import read_manifest
-from umo_serving.folder import ENDPOINTS, Folder, Settings
+from umo_serving.folder import Folder, Settings
 
 
 def test_a_prepared_folder_has_what_triton_needs(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     folder.prepare(Settings(http_port=1234))
     assert folder.settings() == Settings(http_port=1234)
-    for name in ENDPOINTS:
-        assert (folder.repository / name / "config.pbtxt").is_file()
-        assert (folder.repository / name / "1" / "model.py").is_file()
+    assert folder.repository.is_dir()
 
 
 def test_the_admin_key_is_the_owners_and_stays(tmp_path: Path) -> None:
@@ -36,6 +34,8 @@ def test_a_staged_model_is_the_one_that_was_given(tmp_path: Path, trained: Path)
     staged = folder.repository / "umo_v3"
     assert read_manifest(staged / "model", verify=True) == read_manifest(trained)
     assert not (staged / "model" / "notes.txt").exists()
+    assert (staged / "config.pbtxt").is_file()
+    assert (staged / "1" / "model.py").is_file()
     assert folder.versions() == ["3"]
     folder.remove("3")
     assert folder.versions() == []

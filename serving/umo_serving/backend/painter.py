@@ -1,4 +1,9 @@
-"""One version of the model behind the endpoints: the engine, with Triton's tensors around it."""
+"""One version of the model: the engine, with Triton's tensors around it.
+
+In Triton 2.51, `is_cancelled()` of a sender corrupts this process when several calls run, and an
+error sent as an error after other answers is lost. So the gate says when a call is unwanted, and an
+error is an output.
+"""
 
 import json
 import threading
@@ -12,8 +17,8 @@ import triton_python_backend_utils as triton
 
 from umo.errors import UmoError
 from umo_serving.backend import tensors
-from umo_serving.backend.journal import log
 from umo_serving.engine import Engine
+from umo_serving.journal import log
 from umo_serving.request import Progress
 
 CALLS = 64
@@ -57,12 +62,11 @@ class Painter:
 
     def _paint(self, name: str, incoming: Any, sender: Any) -> None:
         stream = triton.get_input_tensor_by_name(incoming, "STREAM")
-        unwanted = self._cancelled[name]
         try:
             reply = self._engine.generate(
                 tensors.read(incoming),
                 on_step=_reporter(sender) if stream is not None and stream.as_numpy()[0] else None,
-                cancelled=lambda: unwanted.is_set() or sender.is_cancelled(),
+                cancelled=self._cancelled[name].is_set,
             )
             outputs = tensors.write_reply(reply)
         except Exception as error:

@@ -1,5 +1,5 @@
-"""The endpoint that answers once."""
+"""A version of the model; copied for each one that is served."""
 
-from umo_serving.backend.front import Front as TritonPythonModel
+from umo_serving.backend.painter import Painter as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

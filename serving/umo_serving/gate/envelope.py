@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from umo.errors import UsageError
-from umo_serving.client.wire import FORMATS, HEADER_LENGTH, INPUTS, Infer, Tensor, unpack
+from umo_serving.client.wire import FORMATS, HEADER_LENGTH, Infer, Tensor, unpack
+from umo_serving.gate import inputs
+from umo_serving.gate.outputs import OUTPUTS
 
-OUTPUTS = ("PICTURES", "SEED", "MODEL_VERSION", "MODEL_DIGEST", "MATCHES")
-REQUIRED = ("PROMPT", "REFERENCES")
 PICTURES = frozenset({"PICTURES"})
 """Outputs that are no text."""
-ID_LENGTH = 256
+FIELDS = ("name", "datatype", "shape", "data", "parameters")
 DEPTH = 4
 """Lists within lists of a tensor's data."""
 
@@ -49,50 +49,41 @@ def read(model: str, body: bytes, header_length: str | None) -> Envelope:
         raise UsageError(f"the JSON has {end} bytes, the body {len(body)}")
     plain = _json(body[:end])
     _refuse_unknown("the call", plain, ("id", "parameters", "inputs", "outputs"))
-    request_id = plain.get("id", "")
-    if not isinstance(request_id, str) or len(request_id) > ID_LENGTH:
-        raise UsageError(f"the id is no text of at most {ID_LENGTH} characters")
-    tensors: dict[str, Tensor] = {}
+    tensors = []
     for entry in _entries("inputs", plain.get("inputs")):
         tensor, end = _tensor(entry, body, end)
-        if tensor.name in tensors:
-            raise UsageError(f"the input {tensor.name} is given twice")
-        tensors[tensor.name] = tensor
+        tensors.append(tensor)
     if end != len(body):
         raise UsageError(f"{len(body) - end} bytes follow the last input")
-    for name in REQUIRED:
-        if name not in tensors:
-            raise UsageError(f"the input {name} is missing")
-    return Envelope(infer=Infer(model, request_id, tuple(tensors.values())), binary=_binary(plain))
+    return Envelope(infer=inputs.call(model, plain.get("id", ""), tensors), binary=_binary(plain))
 
 
-def write(response: Any, envelope: Envelope) -> tuple[bytes, dict[str, str]]:
+def write(tensors: Sequence[Tensor], envelope: Envelope) -> tuple[bytes, dict[str, str]]:
     """Body and headers of an answer.
 
     Args:
-        response: The `ModelInferResponse`.
+        tensors: The outputs.
         envelope: The call.
     """
     outputs, tails = [], []
-    for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
-        if output.name not in envelope.binary:
+    for tensor in tensors:
+        if tensor.name not in envelope.binary:
             continue
-        plain = {
-            "name": output.name,
-            "datatype": output.datatype,
-            "shape": list(output.shape),
+        plain: dict[str, Any] = {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": [len(tensor.values)],
         }
-        if envelope.binary[output.name]:
-            plain["parameters"] = {"binary_data_size": len(raw)}
-            tails.append(raw)
+        if envelope.binary[tensor.name]:
+            tails.append(tensor.raw())
+            plain["parameters"] = {"binary_data_size": len(tails[-1])}
         else:
-            values = unpack(output.datatype, raw)
-            plain["data"] = [_text(output.name, value) for value in values]
+            plain["data"] = [_text(tensor.name, value) for value in tensor.values]
         outputs.append(plain)
     answer = {
-        "model_name": response.model_name,
-        "model_version": response.model_version,
-        "id": response.id,
+        "model_name": envelope.infer.model,
+        "model_version": "1",
+        "id": envelope.infer.request_id,
         "outputs": outputs,
     }
     start = json.dumps(answer).encode()
@@ -115,14 +106,8 @@ def _json(text: bytes) -> dict[str, Any]:
 def _tensor(entry: Mapping[str, Any], body: bytes, start: int) -> tuple[Tensor, int]:
     """An input, and where the bytes of the next one begin."""
     name = entry.get("name")
-    if name not in INPUTS:
-        raise UsageError(
-            f"there is no input {str(name)[:40]!r}", hint=f"known: {', '.join(INPUTS)}"
-        )
-    _refuse_unknown(name, entry, ("name", "datatype", "shape", "data", "parameters"))
-    datatype = INPUTS[name]
-    if entry.get("datatype") != datatype:
-        raise UsageError(f"{name} is {str(entry.get('datatype'))[:40]}, not {datatype}")
+    datatype = inputs.datatype_of(name)
+    _refuse_unknown(f"the input {name}", entry, FIELDS)
     parameters = _object(f"the parameters of {name}", entry.get("parameters", {}))
     _refuse_unknown(f"the parameters of {name}", parameters, ("binary_data_size",))
     end = start
@@ -135,14 +120,8 @@ def _tensor(entry: Mapping[str, Any], body: bytes, start: int) -> tuple[Tensor, 
         except (ValueError, struct.error):
             raise UsageError(f"the bytes of {name} are no {datatype}") from None
     else:
-        values = [_value(name, datatype, item) for item in _flat(name, entry.get("data"))]
-    if entry.get("shape") != [len(values)]:
-        raise UsageError(
-            f"{name} has {len(values)} values, its shape is {str(entry.get('shape'))[:40]}"
-        )
-    if name != "REFERENCES" and len(values) != 1:
-        raise UsageError(f"{name} has {len(values)} values, not 1")
-    return Tensor(name, datatype, values), end
+        values = [_value(str(name), datatype, item) for item in _flat(name, entry.get("data"))]
+    return inputs.tensor(name, entry.get("datatype"), entry.get("shape"), values), end
 
 
 def _value(name: str, datatype: str, item: object) -> object:
@@ -169,7 +148,7 @@ def _fitting(name: str, datatype: str, number: float) -> float:
     return number
 
 
-def _flat(name: str, data: object, depth: int = DEPTH) -> Iterator[object]:
+def _flat(name: object, data: object, depth: int = DEPTH) -> Iterator[object]:
     if not isinstance(data, list) or not depth:
         raise UsageError(f"{name} has no list of data")
     for item in data:
