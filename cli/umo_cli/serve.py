@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from umo_cli.deploy import deploy
 from umo_cli.generate import generate
 from umo_cli.options import BaseOption, FacesOption, HelpOption, OutputOption
 from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
@@ -67,11 +68,14 @@ def up(
         ),
     ] = 8003,
     home: HomeOption = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and log to stderr, until SIGTERM.")
+    ] = False,
     output: OutputOption = "table",
 ) -> None:
     """Start a server in the background and wait until it paints."""
     with work_on_stderr():
-        from umo_serving import server
+        from umo_serving import server, supervisor
         from umo_serving.folder import Folder, Settings
 
         settings = Settings(
@@ -82,9 +86,12 @@ def up(
             inner_ports=(inner_port, inner_port + 1, inner_port + 2),
             home=str(home.resolve()) if home else "",
         )
-        state = server.up(
-            Folder(folder.resolve()), settings, model=model, base=base, pack=faces, report=print
-        )
+        place = Folder(folder.resolve())
+        server.prepare(place, settings, model=model, base=base, pack=faces)
+        if foreground:
+            supervisor.run(place)
+            return
+        state = server.up(place, report=print)
     _show(state, output)
 
 
@@ -131,6 +138,7 @@ def logs(
             typer.echo(line)
 
 
+app.command()(deploy)
 app.command()(generate)
 
 

@@ -24,16 +24,15 @@ LOCAL = "local"
 """Version of a model that is served from a folder, without a registry."""
 
 
-def up(
+def prepare(
     folder: Folder,
     settings: Settings,
     *,
     model: Path | None = None,
     base: str = "embedded",
     pack: str = "open",
-    report: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Start a server in the background and wait until it paints.
+) -> None:
+    """Make a folder ready to be served from.
 
     Args:
         folder: Of the server.
@@ -42,15 +41,10 @@ def up(
             deployed before.
         base: `embedded`, or the folder of the model's base.
         pack: `open`, or `insightface:FOLDER`.
-        report: Takes a line about each stage.
-
-    Returns:
-        See `status`.
 
     Raises:
         NotFoundError: There is no tritonserver, or no model.
-        UsageError: It runs already, or a port is taken.
-        UmoError: It does not start.
+        UsageError: A server runs there already, or a port is taken.
     """
     environment.find(Path(settings.home) if settings.home else None)
     if running := folder.running():
@@ -66,6 +60,21 @@ def up(
         digest = read_manifest(model)["files"]["lora.safetensors"]
         target = routes.Target(version=LOCAL, digest=digest)
         routes.write(folder.repository, routes.Routes(champion=target))
+
+
+def up(folder: Folder, *, report: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Start the server of a prepared folder in the background and wait until it paints.
+
+    Args:
+        folder: Of the server.
+        report: Takes a line about each stage.
+
+    Returns:
+        See `status`.
+
+    Raises:
+        UmoError: It does not start.
+    """
     report(f"starting tritonserver, log in {folder.log}")
     with folder.log.open("ab") as log:
         process = subprocess.Popen(
@@ -75,7 +84,7 @@ def up(
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    _wait(folder, settings, process, report)
+    _wait(folder, process, report)
     return status(folder)
 
 
@@ -159,14 +168,15 @@ def follow(folder: Folder) -> Iterator[str]:
 
 def _wait(
     folder: Folder,
-    settings: Settings,
     process: "subprocess.Popen[bytes]",
     report: Callable[[str], None],
 ) -> None:
-    gate = Admin(settings.http, key="")
+    settings = folder.settings()
+    triton, gate = Admin(settings.admin, key=""), Admin(settings.http, key="")
+    routed = (folder.repository / routes.FILE).is_file()
     end = time.monotonic() + START_SECONDS
-    report("loading the model")
-    while not gate.ready():
+    report("loading the model" if routed else "nothing is deployed there yet")
+    while not (triton.ready() and (gate.ready() or not routed)):
         if process.poll() is not None:
             raise UmoError(f"the server did not start: {_trouble(folder)}")
         if time.monotonic() > end:

@@ -188,12 +188,15 @@ def say(line: str) -> None:
     print(f"supervisor: {line}", flush=True)
 
 
-def main() -> None:
-    """Entry point."""
-    folder = Folder(Path(sys.argv[1]))
+def run(folder: Folder) -> None:
+    """Run the server of a folder until SIGTERM.
+
+    Raises:
+        UsageError: Somebody else runs it.
+    """
     with folder.held():
         Supervisor(folder).run()
 
 
 if __name__ == "__main__":
-    main()
+    run(Folder(Path(sys.argv[1])))

@@ -3,16 +3,22 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file, save_file
 
 import umo
 from services.candidates import PROMOTER, REVIEWER, TRAINER, submit
+from services.processes import daemon, free_ports
+from services.triton import SECONDS, Triton
 from umo.config import digest
+from umo.errors import NotFoundError
 from umo.files import read_manifest, write_manifest
 from umo.ledger import Ledger
 from umo.promotion import approve, promote
@@ -20,13 +26,47 @@ from umo.promotion.case import EVALUATION, Case
 from umo.registry import Registry, candidates
 from umo.store import Store
 from umo.tracking import Run
+from umo_serving import environment
+from umo_serving.client import Client
 from umo_serving.deployer import Deployer, Policy, steps
-from umo_serving.folder import Folder
+from umo_serving.folder import Folder, Settings
+from umo_serving.probe import PICTURES
 
 REFERENCE = Path(umo.__file__).parent / "assets" / "reference"
 NAME = "people"
+PEOPLE = sorted(PICTURES.glob("*.png"))
 
 _processes = multiprocessing.get_context("forkserver")
+
+
+@contextmanager
+def empty_server(folder: Path) -> Iterator[Triton]:
+    """Run a server inside the block that has no version of a model yet."""
+    try:
+        environment.find()
+    except NotFoundError:
+        pytest.skip("no tritonserver here: run `umo serve setup`")
+    place = Folder(folder)
+    http, grpc, metrics, *inner = free_ports(6)
+    settings = Settings(
+        http_port=http, grpc_port=grpc, metrics_port=metrics, inner_ports=tuple(inner)
+    )
+    place.prepare(settings)
+    command = [sys.executable, "-m", "umo_serving.supervisor", str(folder)]
+    served = Triton(place, settings, "")
+    with daemon(command, log=place.log, ready=served.admin.ready, seconds=SECONDS):
+        yield served
+
+
+def answering(server: Triton) -> str:
+    """Weights that a caller gets."""
+    with Client(server.http) as client:
+        return client.generate("Two people", PEOPLE, seed=1, steps=1).model_digest
+
+
+def loaded(server: Triton) -> set[str]:
+    """Models that are loaded."""
+    return {model for model, state in server.admin.states().items() if state == "READY"}
 
 
 def variant(folder: Path, scale: float) -> Path:
