@@ -11,6 +11,7 @@ from services.promoters import (
     CLOSE,
     PROMOTION_POINTS,
     ROLLBACK_POINTS,
+    VERSION,
     killed_promotion,
     killed_rollback,
     open_store,
@@ -20,6 +21,12 @@ from umo.ledger import Ledger
 from umo.promotion import promote, reconcile, rollback, verify
 from umo.registry import CHAMPION, PREVIOUS, Registry
 
+FOLDER, SERVERS = "run folder", "servers"
+PROMOTIONS = [
+    *((FOLDER, point) for point in PROMOTION_POINTS),
+    *((SERVERS, point) for point in (VERSION, "crown", "end_challenge", CLOSE)),
+]
+ROLLBACKS = [*((FOLDER, point) for point in ROLLBACK_POINTS), (SERVERS, "crown")]
 CROWNED = ("end_challenge", CLOSE)
 """Points where the alias champion has moved: what was begun is finished."""
 
@@ -41,7 +48,7 @@ def crowned(registry: Registry, name: str) -> dict[str, str]:
     return {alias: digests[number] for alias, number in registry.aliases(name).items()}
 
 
-@pytest.mark.parametrize("point", PROMOTION_POINTS)
+@pytest.mark.parametrize(("environment", "point"), PROMOTIONS, indirect=["environment"])
 def test_killed_promotion(environment: Mapping[str, str], point: str, tmp_path: Path) -> None:
     registry, ledger = open_store(environment)
     name = f"killed-{point}".replace("_", "-")
@@ -79,7 +86,7 @@ def test_killed_promotion(environment: Mapping[str, str], point: str, tmp_path: 
     assert verify(registry, ledger, name) == []
 
 
-@pytest.mark.parametrize("point", ROLLBACK_POINTS)
+@pytest.mark.parametrize(("environment", "point"), ROLLBACKS, indirect=["environment"])
 def test_killed_rollback(environment: Mapping[str, str], point: str, tmp_path: Path) -> None:
     registry, ledger = open_store(environment)
     name = f"back-{point}".replace("_", "-")

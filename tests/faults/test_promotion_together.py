@@ -10,14 +10,16 @@ from services.promoters import open_store, promote_all, promote_over, start
 from umo.registry import CHAMPION, PREVIOUS
 
 PROMOTERS = 8
-CANDIDATES = 100
 
 
 @pytest.mark.slow
-def test_a_hundred_promotions(environment: Mapping[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environment", "candidates"), [("run folder", 100), ("servers", 32)], indirect=["environment"]
+)
+def test_many_promotions(environment: Mapping[str, str], candidates: int, tmp_path: Path) -> None:
     registry, ledger = open_store(environment)
     name = "together"
-    numbers = [approved(registry, ledger, name, seed, tmp_path) for seed in range(CANDIDATES)]
+    numbers = [approved(registry, ledger, name, seed, tmp_path) for seed in range(candidates)]
 
     promoters = [
         start(promote_all, environment, name, numbers[share::PROMOTERS])
@@ -41,7 +43,7 @@ def test_a_hundred_promotions(environment: Mapping[str, str], tmp_path: Path) ->
     assert len(set(places)) == len(places) > 1
 
     kinds = [event.kind for event in ledger.events(name)]
-    assert kinds.count("intended") == CANDIDATES
+    assert kinds.count("intended") == candidates
     assert not {"abandoned", "refused"} & set(kinds)
     assert ledger.verify() == []
     assert registry.aliases(name) == {CHAMPION: copies[-1], PREVIOUS: copies[-2]}
