@@ -148,6 +148,8 @@ class Folder:
             raise UsageError(f"{version!r} cannot be a version", hint="use letters and digits")
         manifest = read_manifest(model, verify=True)
         name = model_name(version)
+        for left in self.repository.glob(f".{name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
         with atomic_folder(self.repository / name) as staged:
             shutil.copytree(TEMPLATE, staged, dirs_exist_ok=True)
             (staged / "model").mkdir()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -106,20 +107,29 @@ def champion(registry: Registry, ledger: Ledger, scale: float, scratch: Path) ->
     return event.weights
 
 
-def start(store: Store, folder: Path, point: str) -> BaseProcess:
-    """A deployer in a process of its own that ends by `kill -9` just before a step."""
-    process = _processes.Process(target=_killed, args=(vars(store), folder, point))
+def start(store: Store, folder: Path, point: str, *, largest: int | None = None) -> BaseProcess:
+    """A deployer in a process of its own.
+
+    Args:
+        store: MLflow and ledger.
+        folder: Of the server.
+        point: Step before which it ends by `kill -9`; nothing for none.
+        largest: Bytes of the largest file that it may write, as on a full disk.
+    """
+    process = _processes.Process(target=_deploy, args=(vars(store), folder, point, largest))
     process.start()
     return process
 
 
-def _killed(store: Mapping[str, Any], folder: Path, point: str) -> None:
+def _deploy(store: Mapping[str, Any], folder: Path, point: str, largest: int | None) -> None:
     place = Store(**store)
-    names = [step.__name__ for step in steps.STEPS]
-    row = list(steps.STEPS)
-    row.insert(names.index(point), _die)
-    steps.STEPS = tuple(row)
     registry, ledger = Registry(place), Ledger(place.ledger)
+    row = list(steps.STEPS)
+    if point:
+        row.insert([step.__name__ for step in row].index(point), _die)
+    steps.STEPS = tuple(row)
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     Deployer(Folder(folder), registry, ledger, NAME, policy=Policy(steps=8)).once()
 
 

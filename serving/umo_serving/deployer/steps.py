@@ -90,16 +90,18 @@ def stage(deployment: Deployment) -> None:
     if _is_staged(staged, wanted.manifest):
         return
     deployment.say(f"staging {wanted.version.title}")
-    with deployment.registry.files(wanted.version.run) as files:
-        refuse_faults(
-            folder_faults(files, ARTIFACTS, recorded=[wanted.manifest], keys=deployment.keys)
-        )
-        deployment.folder.stage(
-            files,
-            version=deployment.target.version,
-            base=deployment.policy.base,
-            pack=deployment.policy.pack,
-        )
+    try:
+        with deployment.registry.files(wanted.version.run) as files:
+            recorded = [wanted.manifest]
+            refuse_faults(folder_faults(files, ARTIFACTS, recorded=recorded, keys=deployment.keys))
+            deployment.folder.stage(
+                files,
+                version=deployment.target.version,
+                base=deployment.policy.base,
+                pack=deployment.policy.pack,
+            )
+    except OSError as error:
+        raise UmoError(f"cannot download {wanted.version.title}: {error}") from error
 
 
 def load(deployment: Deployment) -> None:
