@@ -51,7 +51,7 @@ class Triton:
         running = self.folder.running()
         assert running
         found = psutil.Process(running).children(recursive=True)
-        return {process.pid: process for process in found}
+        return {one.pid: one for one in found if one.status() != psutil.STATUS_ZOMBIE}
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a metric over all series that have the labels."""
