@@ -107,17 +107,9 @@ def office(
 ) -> Office:
     """A model of its own for each test, with two candidates and everybody's rights."""
     name = request.node.originalname.removeprefix("test_").replace("_", "-")
-    people = {
-        user: Person(
-            {
-                **registry.environment(user),
-                "UMO_SIGNING_KEY": f"file:{keys}" if user == "trainer" else "",
-                "UMO_VERIFY_KEY": f"file:{keys}.pub" if user == "promoter" else "",
-            },
-            capfd,
-        )
-        for user in (ADMIN, *PEOPLE)
-    }
+    people = {user: Person(registry.environment(user), capfd) for user in (ADMIN, *PEOPLE)}
+    people["trainer"] = people["trainer"].but(UMO_SIGNING_KEY=f"file:{keys}")
+    people["promoter"] = people["promoter"].but(UMO_VERIFY_KEY=f"file:{keys}.pub")
     policy = tmp_path / "policy.yaml"
     policy.write_text("items: 8\n")
     roles = [f"--{role}={role}" for role in ("trainer", "reviewer", "promoter")]
@@ -321,10 +313,7 @@ def test_other_weights_under_an_approval(office: Office, tmp_path: Path) -> None
 def test_only_trusted_signatures(office: Office, tmp_path: Path) -> None:
     office.approve(1)
     office.admin.models("keygen", tmp_path / "other.pem")
-    promoter = Person(
-        {**office.promoter.variables, "UMO_VERIFY_KEY": f"file:{tmp_path}/other.pem.pub"},
-        office.promoter._capture,
-    )
+    promoter = office.promoter.but(UMO_VERIFY_KEY=f"file:{tmp_path}/other.pem.pub")
     code, line = promoter.refused("promote", office.name, 1)
     assert (code in (DENIED, DIFFERS), "was signed by key" in line) == (True, True)
     office.promoter.models("promote", office.name, 1)

@@ -31,6 +31,10 @@ class Person:
         self.variables = variables
         self._capture = capture
 
+    def but(self, **variables: str) -> "Person":
+        """The same person with other variables."""
+        return Person({**self.variables, **variables}, self._capture)
+
     def umo(self, *arguments: object) -> Said:
         """Give a command."""
         self._capture.readouterr()
