@@ -1,8 +1,14 @@
-"""A program that a supervisor started."""
+"""Programs that a supervisor started, and what those leave behind."""
 
+import ctypes
 import os
 import signal
 import time
+
+import psutil
+
+SET_CHILD_SUBREAPER = 36
+"""Of prctl: the children of a child that dies become our children."""
 
 
 class Child:
@@ -44,3 +50,17 @@ class Child:
         if not self.gone():
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever children leave behind when they die."""
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
+
+
+def kill_orphans(*kept: Child | None) -> None:
+    """Kill every child of this process but `kept`: Triton's models survive it for a while."""
+    pids = {child.pid for child in kept if child}
+    for orphan in psutil.Process().children():
+        if orphan.pid not in pids:
+            orphan.kill()
+            os.waitpid(orphan.pid, 0)

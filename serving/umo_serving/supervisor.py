@@ -15,7 +15,7 @@ import psutil
 from umo.errors import UmoError
 from umo_serving import environment, probe
 from umo_serving.admin import HEADER, RESTRICTED, Admin
-from umo_serving.child import Child
+from umo_serving.child import Child, adopt_orphans, kill_orphans
 from umo_serving.folder import LOOPBACK, Folder
 from umo_serving.launch import launch
 from umo_serving.processes import alive
@@ -61,9 +61,11 @@ class Supervisor:
     def run(self) -> None:
         """Run until SIGTERM."""
         signal.signal(signal.SIGTERM, lambda number, frame: self._stop.set())
+        adopt_orphans()
         pause = 0.0
         while not self._stop.wait(pause):
             started = time.monotonic()
+            kill_orphans(self._gate)
             sweep()
             self._open()
             self._start()
@@ -73,6 +75,7 @@ class Supervisor:
         for child in (self._gate, self._server):
             if child:
                 child.end(EXIT_SECONDS + 10)
+        kill_orphans()
         sweep()
 
     def command(self) -> list[str]:
