@@ -1,7 +1,7 @@
 """`umo models`: what keeps the workflow sound: agreement with MLflow, rights and keys."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,14 +10,25 @@ from umo_cli.model_options import DryRunOption, ModelArgument, RunOption, connec
 from umo_cli.options import OutputOption
 from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
 
+if TYPE_CHECKING:
+    from umo.ledger import Ledger
+    from umo.promotion import Drift
+    from umo.registry import Registry
+
 
 def reconcile(
     model: ModelArgument,
+    serving: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a server of `umo serve up` that has to agree too.", show_default="none"
+        ),
+    ] = None,
     run: RunOption = None,
     dry_run: DryRunOption = False,
     output: OutputOption = "table",
 ) -> None:
-    """Make MLflow agree with the ledger.
+    """Make MLflow, and a server, agree with the ledger.
 
     Exit code 5 if something differs still.
     """
@@ -32,13 +43,15 @@ def reconcile(
         drifts = promotion.reconcile(
             registry, ledger, model, actor=actor(registry.store), dry_run=dry_run
         )
+        if serving:
+            drifts += _reconcile_server(serving, registry, ledger, model, dry_run=dry_run)
     rows = [asdict(drift) for drift in drifts]
     if output == "json":
         print_json({"model": model, "drifts": rows})
     elif rows:
         print_table([list(row.values()) for row in rows], header=list(rows[0]))
     else:
-        print_facts({model: "ledger and MLflow agree"})
+        print_facts({model: f"ledger, MLflow{' and server' if serving else ''} agree"})
     if not all(drift.repaired for drift in drifts):
         raise typer.Exit(ExitCode.DIFFERS)
 
@@ -102,3 +115,21 @@ def keygen(
         print_json(facts)
     else:
         print_facts(facts)
+
+
+def _reconcile_server(
+    path: Path, registry: "Registry", ledger: "Ledger", model: str, *, dry_run: bool
+) -> "list[Drift]":
+    from dataclasses import replace
+
+    from umo_serving.deployer import Deployer, drift
+    from umo_serving.folder import Folder
+
+    folder = Folder(path.resolve())
+    found = drift(folder, ledger, model)
+    if found is None:
+        return []
+    if dry_run:
+        return [found]
+    Deployer(folder, registry, ledger, model).once()
+    return [replace(found, repaired=True)]

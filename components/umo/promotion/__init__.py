@@ -2,11 +2,12 @@
 
 from umo.promotion.change import promote, rollback
 from umo.promotion.decide import approve, reject, waive
-from umo.promotion.reconcile import reconcile
+from umo.promotion.reconcile import Drift, reconcile
 from umo.promotion.submit import GateError, submit
 from umo.promotion.verify import verify
 
 __all__ = [
+    "Drift",
     "GateError",
     "approve",
     "promote",

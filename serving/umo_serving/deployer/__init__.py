@@ -15,6 +15,7 @@ comes after a killed deployer simply takes them all again:
 """
 
 from umo_serving.deployer.deployer import Deployer
+from umo_serving.deployer.drift import drift
 from umo_serving.deployer.policy import Policy
 
-__all__ = ["Deployer", "Policy"]
+__all__ = ["Deployer", "Policy", "drift"]
