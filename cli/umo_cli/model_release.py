@@ -31,7 +31,7 @@ def release(
     with work_on_stderr():
         from umo.ledger import Ledger
         from umo.registry import Registry
-        from umo.review.gates import load_policy
+        from umo.review.policy import load_policy
         from umo.store import Store
         from umo_pipelines.submit import promote_local
 

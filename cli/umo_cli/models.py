@@ -78,7 +78,7 @@ def submit(
     try:
         with work_on_stderr():
             from umo import promotion, signing
-            from umo.review.gates import load_policy
+            from umo.review.policy import load_policy
             from umo.tracking import actor
 
             registry, ledger = connect(run)
@@ -178,7 +178,7 @@ def waive(
     """
     with work_on_stderr():
         from umo import promotion
-        from umo.review.gates import load_policy
+        from umo.review.policy import load_policy
         from umo.tracking import actor
 
         registry, ledger = connect(run)

@@ -9,7 +9,7 @@ from umo.bases import EMBEDDED
 from umo.config import to_mapping
 from umo.files import read_manifest
 from umo.lineage import code_version
-from umo.review.gates import Policy
+from umo.review.policy import Policy
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig, summary
 from umo.store import Store

@@ -11,7 +11,7 @@ from umo.errors import ExitCode, UmoError
 from umo.ledger import Ledger
 from umo.promotion import approve
 from umo.registry import CHAMPION, Registry
-from umo.review.gates import load_policy
+from umo.review.policy import load_policy
 from umo.steps import register
 from umo.steps.layout import Layout
 from umo.store import Store

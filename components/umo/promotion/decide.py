@@ -5,7 +5,7 @@ from umo.ledger import Event, Ledger
 from umo.promotion.case import REVIEW, Case, refusals_recorded
 from umo.promotion.verify import stored_faults
 from umo.registry import Registry
-from umo.review.gates import Policy, check_waivable
+from umo.review.policy import Policy, check_waivable
 
 SHORTEST = 12
 """Digits of a digest that name a report."""

@@ -18,7 +18,8 @@ from umo.registry import ARTIFACTS, Registry
 from umo.review import card, pack
 from umo.review.compare import Subject
 from umo.review.evidence import gather
-from umo.review.gates import Policy, Verdict, Waiver, judge
+from umo.review.gates import Verdict, Waiver, judge
+from umo.review.policy import Policy
 
 
 @dataclass(frozen=True, kw_only=True)

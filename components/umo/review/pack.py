@@ -21,7 +21,8 @@ from umo.review import facts
 from umo.review.compare import BASE, CANDIDATE, CHAMPION, Comparison, Subject, compare
 from umo.review.evidence import Evidence
 from umo.review.exhibits import colour, exhibit
-from umo.review.gates import Policy, Verdict
+from umo.review.gates import Verdict
+from umo.review.policy import Policy
 
 NAME = "review.html"
 TEMPLATES = Path(__file__).parent / "templates"

@@ -85,7 +85,7 @@ def submit(out: str, model: str, version: int, policy: str, base: str) -> str:
     """Judge a candidate by the gates and hand its report in; the report's digest."""
     layout = Layout(Path(out))
     with journal.step(layout.out, "submit") as pen:
-        from umo.review.gates import Policy
+        from umo.review.policy import Policy
         from umo.steps.promotion import submit as run
 
         folder = None if base == "embedded" else Path(base)

@@ -14,7 +14,7 @@ from umo.errors import DeniedError, DiffersError, ExitCode, UmoError
 from umo.ledger import Event, Ledger
 from umo.promotion.case import Case
 from umo.registry import Registry
-from umo.review.gates import Policy
+from umo.review.policy import Policy
 from umo.steps.journal import Outcome, Progress, ignore
 from umo.steps.layout import Layout
 from umo.store import Store

@@ -8,7 +8,7 @@ from umo.ledger import Ledger
 from umo.promotion import approve, reject, waive
 from umo.promotion.case import Case
 from umo.registry import Registry
-from umo.review.gates import load_policy
+from umo.review.policy import load_policy
 
 
 def test_approval_binds_to_the_report_that_was_read(

@@ -13,7 +13,7 @@ from umo.promotion import GateError, approve, promote, submit, verify, waive
 from umo.promotion.submit import Submission
 from umo.promotion.view import review_of
 from umo.registry import Registry
-from umo.review.gates import Policy, load_policy
+from umo.review.policy import Policy, load_policy
 from umo.signing import SIGNATURE, keygen
 from umo.signing import verify as verify_signature
 from umo.steps import register

@@ -10,7 +10,8 @@ import yaml
 from umo.files import sha256
 from umo.review.card import write
 from umo.review.evidence import Licensed, gather
-from umo.review.gates import judge, load_policy
+from umo.review.gates import judge
+from umo.review.policy import load_policy
 
 
 def card(small: Any, out: Path, **changes: Any) -> tuple[dict[str, Any], str]:

@@ -9,16 +9,8 @@ import pytest
 from umo.errors import NotFoundError, UsageError
 from umo.evaluation.metrics import Interval
 from umo.review.evidence import DataRecord, Evidence, Licensed, gather
-from umo.review.gates import (
-    GATES,
-    Margin,
-    Policy,
-    Verdict,
-    Waiver,
-    check_waivable,
-    judge,
-    load_policy,
-)
+from umo.review.gates import Verdict, Waiver, judge
+from umo.review.policy import GATES, Margin, Policy, check_waivable, load_policy
 
 FLUX = Licensed(name="flux", digest="f", licences={"weights": "FLUX.1 [dev] Non-Commercial"})
 ANTELOPE = Licensed(name="insightface:a", digest="a", licences={"x": "MIT"}, commercial=False)

@@ -18,8 +18,9 @@ from umo.files import read_manifest, sha256, write_manifest
 from umo.review.compare import Subject, compare
 from umo.review.evidence import gather
 from umo.review.exhibits import HEIGHT, exhibit
-from umo.review.gates import Verdict, Waiver, judge, load_policy
+from umo.review.gates import Verdict, Waiver, judge
 from umo.review.pack import verdict_line, write
+from umo.review.policy import load_policy
 
 
 class Page(HTMLParser):

@@ -15,8 +15,9 @@ from PIL import Image as Pillow
 
 from services.chromium import PROGRAM, Page, chromium
 from umo.review.evidence import gather
-from umo.review.gates import judge, load_policy
+from umo.review.gates import judge
 from umo.review.pack import write
+from umo.review.policy import load_policy
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,7 +11,8 @@ from umo.files import read_manifest
 from umo.review import card, pack
 from umo.review.compare import Subject, compare
 from umo.review.evidence import gather
-from umo.review.gates import judge, load_policy
+from umo.review.gates import judge
+from umo.review.policy import load_policy
 from umo.steps import evaluate, synthesize
 from umo.steps.evaluate import REFERENCE
 

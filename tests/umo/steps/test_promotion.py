@@ -9,7 +9,7 @@ from umo.errors import DeniedError, DiffersError, ExitCode, UmoError
 from umo.ledger import Ledger
 from umo.promotion import approve, reject
 from umo.registry import Registry
-from umo.review.gates import load_policy
+from umo.review.policy import load_policy
 from umo.steps import promotion
 from umo.steps.layout import Layout
 from umo.store import Store
