@@ -2,10 +2,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRITON := $(VENV)/triton/manifest.json
 # Where pip takes torch from; empty means the default index.
 TORCH_INDEX ?=
 # Programs of Debian that some tests start; a test skips and says so where one is missing.
-TOOLS := postgresql chromium
+TOOLS := postgresql chromium libpython3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -20,15 +21,19 @@ run: $(STAMP) ## Tune, compare, report and register, in about 15 minutes on two 
 	@$(BIN)/umo run
 
 tools: ## Install the Debian programs that tests start, where root can
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(TOOLS) >/dev/null 2>&1; \
+	@missing=$$(for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || echo $$tool; done); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then \
-		echo "installing $(TOOLS)"; \
+		echo "installing" $$missing; \
 		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
-		{ apt-get -qq update && apt-get -qq -y --no-install-recommends install $(TOOLS); } >/dev/null \
-		|| echo "not installed; the tests that need them are skipped"; \
+		apt-get -qq update; \
+		for tool in $$missing; do \
+			apt-get -qq -y --no-install-recommends install $$tool >/dev/null \
+			|| echo "not installed: $$tool; the tests that need it are skipped"; \
+		done; \
 	fi
 
-test: $(STAMP) tools ## Run the tests
+test: $(STAMP) tools $(TRITON) ## Run the tests
 	@$(BIN)/pytest -q
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling
@@ -52,3 +57,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/pip install -qq -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Exit codes 2 and 3: this machine cannot run it, and the tests that need it are skipped.
+$(TRITON): serving/umo_serving/environment.py | $(STAMP) tools
+	@$(BIN)/umo serve setup; code=$$?; \
+	case $$code in 0) test ! -f $@ || touch $@;; 2|3) ;; *) exit $$code;; esac

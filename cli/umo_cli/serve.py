@@ -16,14 +16,6 @@ app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 FolderOption = Annotated[
     Path, typer.Option("--folder", help="Folder of the server: models, settings, key and log.")
 ]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        help="Folder of tritonserver itself.",
-        show_default="a folder below ~/.cache/umo",
-    ),
-]
 SERVING = Path("runs/serving")
 
 
@@ -33,12 +25,16 @@ def serve(help_wanted: HelpOption = False) -> None:
 
 
 @app.command()
-def setup(home: HomeOption = None, output: OutputOption = "table") -> None:
-    """Fetch tritonserver from PyPI, once; the only command of these that uses the network."""
+def setup(output: OutputOption = "table") -> None:
+    """Fetch tritonserver from PyPI, once; the only command of these that uses the network.
+
+    It lies beside the packages of this environment; the environment variable UMO_TRITON_HOME names
+    another folder.
+    """
     with work_on_stderr():
         from umo_serving import environment
 
-        folder = environment.setup(home, report=print)
+        folder = environment.setup(report=print)
     if output == "json":
         print_json({"home": folder})
     else:
@@ -67,7 +63,6 @@ def up(
             min=1, max=65533, help="First of three ports of Triton itself, loopback only."
         ),
     ] = 8003,
-    home: HomeOption = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, and log to stderr, until SIGTERM.")
     ] = False,
@@ -84,7 +79,6 @@ def up(
             grpc_port=grpc_port,
             metrics_port=metrics_port,
             inner_ports=(inner_port, inner_port + 1, inner_port + 2),
-            home=str(home.resolve()) if home else "",
         )
         place = Folder(folder.resolve())
         server.prepare(place, settings, model=model, base=base, pack=faces)

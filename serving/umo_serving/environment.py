@@ -2,10 +2,12 @@
 
 `nvidia-pytriton` carries the server and its Python backend; it is unpacked and never imported. The
 backend's interpreter needs numpy 1, so it has an environment of its own: numpy 1 in front of
-everything else that the environment of this process holds.
+everything else that the environment of this process holds. The folder lies in that environment and
+goes with it; UMO_TRITON_HOME names another one.
 """
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -16,11 +18,12 @@ import tempfile
 import venv
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from umo.errors import NotFoundError, UmoError, UsageError
-from umo.files import write_manifest
+from umo.files import MANIFEST, atomic_folder, write_manifest
 
 PINS = """\
 nvidia-pytriton==0.7.0 --hash=sha256:{triton}
@@ -36,6 +39,8 @@ HASHES = {
         "numpy": "7ab55401287bfec946ced39700c053796e7cc0e3acbef09993a9ad2adba6ca6e",
     },
 }
+HOME = "UMO_TRITON_HOME"
+"""Environment variable with the folder, where it is not the usual one."""
 GLIBC = (2, 35)
 """The oldest that the server runs with."""
 DISK = 400 * 2**20
@@ -70,36 +75,34 @@ class Environment:
         }
 
 
-def find(home: Path | None = None) -> Environment:
+def home() -> Path:
+    """The folder: what UMO_TRITON_HOME says, or one in the environment of this process."""
+    named = os.environ.get(HOME)
+    return Path(named).resolve() if named else Path(sys.prefix).resolve() / "triton"
+
+
+def find() -> Environment:
     """The environment that `setup` built before.
 
-    Args:
-        home: Its folder; None is the usual one.
-
     Raises:
-        NotFoundError: It was not built.
+        NotFoundError: It was not built, or by another version of `setup`.
     """
-    found = Environment(home or default_home())
-    if not (found.home / "manifest.json").is_file():
-        option = f" --home {home}" if home else ""
+    found = home()
+    file = found / MANIFEST
+    if not file.is_file():
+        raise NotFoundError(f"no tritonserver in {found}", hint="run `umo serve setup` once")
+    if json.loads(file.read_text(encoding="utf-8"))["recipe"] != _recipe():
         raise NotFoundError(
-            f"no tritonserver in {found.home}", hint=f"run `umo serve setup{option}` once"
+            f"the tritonserver in {found} belongs to another version or environment",
+            hint="run `umo serve setup` again",
         )
-    return found
+    return Environment(found)
 
 
-def default_home() -> Path:
-    """The usual folder, named after the pins and the environment it lies on."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    facts = f"{PINS}{HASHES}{sys.prefix}{sys.version_info[:2]}"
-    return cache / "umo" / f"triton-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
-
-
-def setup(home: Path | None = None, *, report: Callable[[str], None] = lambda line: None) -> Path:
+def setup(*, report: Callable[[str], None] = lambda line: None) -> Path:
     """Download the two packages and build the environment, unless it is there.
 
     Args:
-        home: Folder to build; None is the usual one.
         report: Takes a line about each stage.
 
     Returns:
@@ -107,33 +110,33 @@ def setup(home: Path | None = None, *, report: Callable[[str], None] = lambda li
 
     Raises:
         UsageError: This machine cannot run the server.
-        UmoError: PyPI cannot be reached, a package is not the pinned one, or the disk is full.
+        NotFoundError: This Python lacks the library that the server needs.
+        UmoError: PyPI cannot be reached, a package is not the pinned one, or the folder cannot be
+            written.
     """
-    home = home or default_home()
-    if (home / "manifest.json").is_file():
-        return home
-    requirements = _requirements()
-    library = _python_library()
-    home.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(home.parent).free
-    if free < DISK:
-        raise UmoError(
-            f"{free // 2**20} MiB free in {home.parent}, tritonserver needs {DISK // 2**20}",
-            hint="free space, or name another folder with --home",
-        )
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{home.name}.") as scratch:
-        staged, wheels = Path(scratch, "home"), Path(scratch, "wheels")
-        report("downloading tritonserver and numpy 1 from PyPI, 73 MB")
-        _download(requirements, wheels)
-        report("unpacking")
-        _unpack(wheels, staged)
-        write_manifest(staged, {"kind": "tritonserver", "python": str(library)})
-        try:
-            staged.rename(home)
-        except OSError as error:
-            if not (home / "manifest.json").is_file():
-                raise UmoError(f"cannot write {home}: {error.strerror}") from error
-    return home
+    with suppress(NotFoundError):
+        return find().home
+    requirements, recipe, target = _requirements(), _recipe(), home()
+    with atomic_folder(target) as staged:
+        free = shutil.disk_usage(staged).free
+        if free < DISK:
+            raise UmoError(
+                f"{free // 2**20} MiB free in {target.parent}, tritonserver needs {DISK // 2**20}",
+                hint=f"free space, or name another folder with {HOME}",
+            )
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".triton.") as wheels:
+            report("downloading tritonserver and numpy 1 from PyPI, 73 MB")
+            _download(requirements, Path(wheels))
+            report("unpacking")
+            _unpack(Path(wheels), staged)
+        write_manifest(staged, {"kind": "tritonserver", "recipe": recipe})
+    return target
+
+
+def _recipe() -> str:
+    """What the folder was built from: this module, and the environment that it lies on."""
+    place = f"{Path(sys.prefix).resolve()} {_python_library()}"
+    return hashlib.sha256(Path(__file__).read_bytes() + place.encode()).hexdigest()
 
 
 def _requirements() -> str:
@@ -166,8 +169,7 @@ def _python_library() -> Path:
 
 
 def _download(requirements: str, wheels: Path) -> None:
-    wheels.mkdir()
-    pins = wheels.with_suffix(".txt")
+    pins = wheels / "pins.txt"
     pins.write_text(requirements)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     options = ["--only-binary", ":all:", "--require-hashes"]
@@ -196,7 +198,7 @@ def _unpack(wheels: Path, home: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
     # Read after numpy's folder is in front, and with the .pth files of the packages there.
-    paths = [path for path in map(Path, sys.path) if path.name == "site-packages"]
+    paths = [path.resolve() for path in map(Path, sys.path) if path.name == "site-packages"]
     lines = [f"import site; site.addsitedir({str(path)!r})" for path in paths]
     (site / "umo-below.pth").write_text("\n".join(lines) + "\n")
     server = _server(home)

@@ -40,8 +40,6 @@ class Settings:
     inner_ports: tuple[int, int, int] = (8003, 8004, 8005)
     """Ports of Triton itself, on the loopback address: HTTP with the admin interface, gRPC, and
     metrics."""
-    home: str = ""
-    """Folder of its tritonserver; empty is the usual one."""
 
     @property
     def http(self) -> str:

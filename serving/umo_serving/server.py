@@ -46,7 +46,7 @@ def prepare(
         NotFoundError: There is no tritonserver, or no model.
         UsageError: A server runs there already, or a port is taken.
     """
-    environment.find(Path(settings.home) if settings.home else None)
+    environment.find()
     if running := folder.running():
         raise UsageError(
             f"the server in {folder.path} runs already, as process {running}",

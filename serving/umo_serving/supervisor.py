@@ -81,7 +81,7 @@ class Supervisor:
     def command(self) -> list[str]:
         """Program and open arguments."""
         settings = self._settings
-        found = environment.find(Path(settings.home) if settings.home else None)
+        found = environment.find()
         return [
             str(found.server),
             f"--model-repository={self._folder.repository}",
@@ -114,8 +114,7 @@ class Supervisor:
             f"--http-restricted-api={RESTRICTED}:{HEADER}={key}",
             f"--grpc-restricted-protocol={RESTRICTED}:{HEADER}={key}",
         ]
-        found = environment.find(Path(self._settings.home) if self._settings.home else None)
-        pid = launch(self.command(), hidden, environment=found.variables(), log=1)
+        pid = launch(self.command(), hidden, environment=environment.find().variables(), log=1)
         self._server = Child("tritonserver", pid)
         say(f"tritonserver is process {pid}")
 

@@ -150,6 +150,10 @@ def number(draw: random.Random) -> Request:
 
 
 def guidance(draw: random.Random) -> Request:
+    if draw.random() < 0.5:
+        real = {"name": "GUIDANCE", "shape": [1], "datatype": "FP32"}
+        odd = draw.choice([*WILD_REALS, 10**400, "NaN", None])
+        return described(lambda body: body["inputs"].append({**real, "data": [odd]}))
     return call(Tensor("GUIDANCE", "FP32", [draw.choice(WILD_REALS)])).http()
 
 

@@ -2,16 +2,16 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from services.candidates import PROMOTER
-from services.deployments import NAME, PEOPLE, candidate, empty_server
-from services.triton import Triton
+from services.deployments import NAME, PEOPLE, candidate, follower
+from services.triton import Triton, empty_server
 from umo.ledger import Ledger
 from umo.promotion import promote, rollback
 from umo.registry import Registry
@@ -22,6 +22,17 @@ from umo_serving.deployer import Deployer, Policy
 
 REQUESTS = 500
 CALLERS = 4
+
+
+class Answer(NamedTuple):
+    """What a caller got."""
+
+    asked: float
+    """When the call was made."""
+    came: float
+    """When the answer was there."""
+    weights: tuple[str, str]
+    """Version and digest that made it."""
 
 
 @pytest.fixture(scope="module")
@@ -36,52 +47,56 @@ def test_nobody_notices_a_promotion_and_a_roll_back(
 ) -> None:
     registry = Registry(Store.local(tmp_path))
     ledger = Ledger(registry.store.ledger)
-    first, second, never = (
-        candidate(registry, ledger, scale, tmp_path) for scale in (1.0, 0.98, 0.5)
-    )
+    first, second, _ = (candidate(registry, ledger, scale, tmp_path) for scale in (1.0, 0.98, 0.5))
     promote(registry, ledger, NAME, first, actor=PROMOTER)
     deployer = Deployer(server.folder, registry, ledger, NAME, policy=Policy(steps=8))
     deployer.once()
-    follower = threading.Thread(target=deployer.follow, args=(0.5,))
-    follower.start()
     enough = threading.Event()
-    answers: list[tuple[str, str]] = []
+    answers: list[Answer] = []
 
     def call(caller: int) -> None:
         protocol: Protocol = "http" if caller % 2 else "grpc"
         where = server.http if caller % 2 else server.grpc
         with Client(where, protocol=protocol, retries=0) as client:
             while not enough.is_set() or len(answers) < REQUESTS:
+                asked = time.monotonic()
                 made = client.generate("A person", PEOPLE[:1], seed=caller, steps=1)
-                answers.append((made.model_version, made.model_digest))
+                weights = (made.model_version, made.model_digest)
+                answers.append(Answer(asked, time.monotonic(), weights))
 
-    def served(weights: str) -> None:
-        while not answers or answers[-1][1] != weights:
-            time.sleep(0.1)
+    def served(weights: str) -> float:
+        """When a caller first got the weights, of those who asked from now on."""
+        start = time.monotonic()
+        while True:
+            for answer in list(answers):
+                if answer.asked > start and answer.weights[1] == weights:
+                    return answer.came
+            time.sleep(0.05)
 
-    try:
-        with ThreadPoolExecutor(CALLERS) as pool:
-            callers = [pool.submit(call, caller) for caller in range(CALLERS)]
-            start = time.monotonic()
+    with follower(deployer, 0.5), ThreadPoolExecutor(CALLERS) as pool:
+        callers = [pool.submit(call, caller) for caller in range(CALLERS)]
+        try:
+            before = time.monotonic()
             promote(registry, ledger, NAME, second, actor=PROMOTER)
-            served(ledger.reign(NAME).weights)
-            promoted = time.monotonic() - start
+            promoted = served(ledger.reign(NAME).weights)
+            back = time.monotonic()
             rollback(registry, ledger, NAME, actor=PROMOTER, reason="back")
-            served(ledger.reign(NAME).weights)
+            returned = served(ledger.reign(NAME).weights)
+        finally:
             enough.set()
-            for caller in callers:
-                caller.result()
-    finally:
-        enough.set()
-        deployer.stop()
-        follower.join()
+        for caller in callers:
+            caller.result()
 
-    counted = Counter(answers)
-    names = {(str(version.version), version.digest) for version in registry.versions(NAME)}
-    assert set(counted) == names
-    assert len(names) == 2
-    assert sum(counted.values()) >= REQUESTS
-    assert never not in {event.version for event in ledger.events(NAME, kind="deployed")}
-    assert len(ledger.events(NAME, kind="deployed")) == 3
+    one, two = sorted((str(one.version), one.digest) for one in registry.versions(NAME))
+    assert len(answers) >= REQUESTS
+    assert {answer.weights for answer in answers} == {one, two}
+    assert {answer.weights for answer in answers if answer.came < before} <= {one}
+    assert {answer.weights for answer in answers if answer.asked > returned} <= {one}
+    deployed = [event.version for event in ledger.events(NAME, kind="deployed")]
+    assert deployed == [first, second, first]
     with capsys.disabled():
-        print(f"\n{len(answers)} calls, 0 failed; served {promoted:.1f} s after the promotion")
+        print(
+            f"\n{len(answers)} calls, 0 failed, of version 2 "
+            f"{sum(answer.weights == two for answer in answers)}; the promoted version answered "
+            f"after {promoted - before:.1f} s, the one before again after {returned - back:.1f} s"
+        )

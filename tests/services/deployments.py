@@ -4,22 +4,18 @@ import multiprocessing
 import os
 import resource
 import signal
-import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-import pytest
 from safetensors.torch import load_file, save_file
 
-import umo
 from services.candidates import PROMOTER, REVIEWER, TRAINER, submit
-from services.processes import daemon, free_ports
-from services.triton import SECONDS, Triton
+from services.triton import REFERENCE, Triton
 from umo.config import digest
-from umo.errors import NotFoundError
 from umo.files import read_manifest, write_manifest
 from umo.ledger import Ledger
 from umo.promotion import approve, promote
@@ -27,36 +23,15 @@ from umo.promotion.case import EVALUATION, Case
 from umo.registry import Registry, candidates
 from umo.store import Store
 from umo.tracking import Run
-from umo_serving import environment
 from umo_serving.client import Client
 from umo_serving.deployer import Deployer, Policy, steps
-from umo_serving.folder import Folder, Settings
+from umo_serving.folder import Folder
 from umo_serving.probe import PICTURES
 
-REFERENCE = Path(umo.__file__).parent / "assets" / "reference"
 NAME = "people"
 PEOPLE = sorted(PICTURES.glob("*.png"))
 
 _processes = multiprocessing.get_context("forkserver")
-
-
-@contextmanager
-def empty_server(folder: Path) -> Iterator[Triton]:
-    """Run a server inside the block that has no version of a model yet."""
-    try:
-        environment.find()
-    except NotFoundError:
-        pytest.skip("no tritonserver here: run `umo serve setup`")
-    place = Folder(folder)
-    http, grpc, metrics, *inner = free_ports(6)
-    settings = Settings(
-        http_port=http, grpc_port=grpc, metrics_port=metrics, inner_ports=tuple(inner)
-    )
-    place.prepare(settings)
-    command = [sys.executable, "-m", "umo_serving.supervisor", str(folder)]
-    served = Triton(place, settings, "")
-    with daemon(command, log=place.log, ready=served.admin.ready, seconds=SECONDS):
-        yield served
 
 
 def answering(server: Triton) -> str:
@@ -107,30 +82,67 @@ def champion(registry: Registry, ledger: Ledger, scale: float, scratch: Path) ->
     return event.weights
 
 
-def start(store: Store, folder: Path, point: str, *, largest: int | None = None) -> BaseProcess:
-    """A deployer in a process of its own.
+def deploy_until(store: Store, folder: Path, point: str) -> None:
+    """Let a deployer in a process of its own come to a step, and end it there by `kill -9`."""
+    process = _processes.Process(target=_deploy_until, args=(vars(store), folder, point))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@contextmanager
+def follower(deployer: Deployer, every: float = 0.2) -> Iterator[None]:
+    """Follow the champion inside the block."""
+    thread = threading.Thread(target=deployer.follow, args=(every,))
+    thread.start()
+    try:
+        yield
+    finally:
+        deployer.stop()
+        thread.join()
+
+
+@contextmanager
+def full_disk(store: Store, folder: Path, largest: int) -> Iterator[tuple[int, "Queue[str]"]]:
+    """Follow the champion, inside the block, in a process that no file can grow in.
 
     Args:
         store: MLflow and ledger.
         folder: Of the server.
-        point: Step before which it ends by `kill -9`; nothing for none.
-        largest: Bytes of the largest file that it may write, as on a full disk.
+        largest: Bytes of the largest file that it may write, until somebody gives it more.
+
+    Yields:
+        Its process id, and the lines that it says.
     """
-    process = _processes.Process(target=_deploy, args=(vars(store), folder, point, largest))
+    said: Queue[str] = _processes.Queue()
+    process = _processes.Process(target=_follow, args=(vars(store), folder, largest, said))
     process.start()
-    return process
+    assert process.pid
+    try:
+        yield process.pid, said
+    finally:
+        process.kill()
+        process.join()
 
 
-def _deploy(store: Mapping[str, Any], folder: Path, point: str, largest: int | None) -> None:
+def _deploy_until(store: Mapping[str, Any], folder: Path, point: str) -> None:
+    row = list(steps.STEPS)
+    row.insert([step.__name__ for step in row].index(point), _die)
+    steps.STEPS = tuple(row)
+    _deployer(store, folder).once()
+
+
+def _follow(store: Mapping[str, Any], folder: Path, largest: int, said: "Queue[str]") -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    _deployer(store, folder, said.put).follow(0.2)
+
+
+def _deployer(
+    store: Mapping[str, Any], folder: Path, say: Callable[[str], None] = print
+) -> Deployer:
     place = Store(**store)
     registry, ledger = Registry(place), Ledger(place.ledger)
-    row = list(steps.STEPS)
-    if point:
-        row.insert([step.__name__ for step in row].index(point), _die)
-    steps.STEPS = tuple(row)
-    if largest is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    Deployer(Folder(folder), registry, ledger, NAME, policy=Policy(steps=8)).once()
+    return Deployer(Folder(folder), registry, ledger, NAME, policy=Policy(steps=8), say=say)
 
 
 def _die(*arguments: Any) -> None:

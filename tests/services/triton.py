@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,10 @@ import pytest
 import umo
 from services.processes import daemon, free_ports
 from umo.errors import NotFoundError, UmoError
-from umo.files import read_manifest
-from umo_serving import environment, probe, routes
+from umo_serving import environment, probe, routes, server
 from umo_serving.admin import Admin
 from umo_serving.client.target import MODEL
 from umo_serving.folder import Folder, Settings
-from umo_serving.server import LOCAL
 
 REFERENCE = Path(umo.__file__).parent / "assets" / "reference"
 SECONDS = 600.0
@@ -31,8 +29,11 @@ class Triton:
 
     folder: Folder
     settings: Settings
-    digest: str
-    """sha256 of the weights that it serves."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the weights that it serves."""
+        return routes.read(self.folder.repository).champion.digest
 
     @property
     def http(self) -> str:
@@ -66,29 +67,38 @@ class Triton:
 @contextmanager
 def triton(folder: Path, model: Path = REFERENCE) -> Iterator[Triton]:
     """Run a server inside the block; it has painted once."""
+    with _running(folder, model, _paints) as served:
+        yield served
+
+
+@contextmanager
+def empty_server(folder: Path) -> Iterator[Triton]:
+    """Run a server inside the block that has no version of a model yet."""
+    with _running(folder, None, lambda served: served.admin.ready()) as served:
+        yield served
+
+
+@contextmanager
+def _running(folder: Path, model: Path | None, ready: Callable[[Triton], bool]) -> Iterator[Triton]:
     try:
         environment.find()
-    except NotFoundError:
-        pytest.skip("no tritonserver here: run `umo serve setup`")
-    place = Folder(folder)
+    except NotFoundError as error:
+        pytest.skip(str(error))
     http, grpc, metrics, *inner = free_ports(6)
     settings = Settings(
         http_port=http, grpc_port=grpc, metrics_port=metrics, inner_ports=tuple(inner)
     )
-    place.prepare(settings)
-    place.stage(model, version=LOCAL, base="embedded", pack="open")
-    digest = read_manifest(model)["files"]["lora.safetensors"]
-    target = routes.Target(version=LOCAL, digest=digest)
-    routes.write(place.repository, routes.Routes(champion=target))
+    served = Triton(Folder(folder), settings)
+    server.prepare(served.folder, settings, model=model)
     command = [sys.executable, "-m", "umo_serving.supervisor", str(folder)]
-    served = Triton(place, settings, digest)
-    with daemon(command, log=place.log, ready=lambda: _paints(settings), seconds=SECONDS):
+    log = served.folder.log
+    with daemon(command, log=log, ready=lambda: ready(served), seconds=SECONDS):
         yield served
 
 
-def _paints(settings: Settings) -> bool:
+def _paints(served: Triton) -> bool:
     try:
-        probe.ask(settings, MODEL)
+        probe.ask(served.settings, MODEL)
     except UmoError:
         return False
     return True

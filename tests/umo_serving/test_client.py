@@ -29,9 +29,9 @@ def address(server: Triton, protocol: Protocol) -> str:
     return server.http if protocol == "http" else server.grpc
 
 
-def calls(server: Triton) -> float:
-    """How often the version has painted."""
-    return server.metric("nv_inference_request_success", model="umo_vlocal")
+def painted(server: Triton) -> float:
+    """How often the version has painted for a caller; the server's own probes do not count."""
+    return server.metric("umo_calls_total", outcome="ok")
 
 
 @pytest.fixture(params=["http", "grpc"])
@@ -88,16 +88,16 @@ def test_what_only_the_server_knows_to_refuse(ask: Ask) -> None:
 def test_a_request_id_is_painted_once(ask: Ask, triton: Triton) -> None:
     name = f"once-{time.monotonic_ns()}"
     first = ask(PROMPT, PEOPLE, **FEW, request_id=name)
-    painted = calls(triton)
+    before = painted(triton)
     assert same(first, ask(PROMPT, PEOPLE, **FEW, request_id=name))
-    assert calls(triton) == painted
+    assert painted(triton) == before
     with pytest.raises(DiffersError, match=f"request id {name} was another request"):
         ask("One person", PEOPLE[:1], **FEW, request_id=name)
 
 
 def test_repetitions_that_overlap_are_painted_once(triton: Triton, protocol: Protocol) -> None:
     name = f"overlap-{time.monotonic_ns()}"
-    before = calls(triton)
+    before = painted(triton)
     with Client(address(triton, protocol), protocol=protocol) as client:
 
         def call(_: int) -> Generation:
@@ -106,7 +106,7 @@ def test_repetitions_that_overlap_are_painted_once(triton: Triton, protocol: Pro
         with ThreadPoolExecutor(4) as callers:
             first, *others = callers.map(call, range(4))
     assert all(same(first, other) for other in others)
-    assert calls(triton) == before + 1
+    assert painted(triton) == before + 1
 
 
 def test_one_client_serves_many_threads(triton: Triton, protocol: Protocol) -> None:
@@ -188,6 +188,30 @@ def test_a_stream_that_is_closed_stops_the_painting(triton: Triton) -> None:
         with closing(client.stream(PROMPT, PEOPLE, steps=100)) as stream:
             next(stream)
         await_cancelled(triton, before)
+
+
+def computed(server: Triton) -> float:
+    """Seconds that the version has computed."""
+    (version,) = (one for one in server.processes().values() if "stub" in one.name())
+    times = version.cpu_times()
+    return float(times.user + times.system)
+
+
+def test_a_stream_that_is_closed_costs_few_steps_of_its_hundred(
+    triton: Triton, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(triton.grpc, protocol="grpc") as client:
+        start = computed(triton)
+        client.generate(PROMPT, PEOPLE, steps=100)
+        whole = computed(triton) - start
+        start = computed(triton)
+        with closing(client.stream(PROMPT, PEOPLE, steps=100)) as stream:
+            seen = next(stream).step
+        time.sleep(whole)
+        spent = computed(triton) - start
+    with capsys.disabled():
+        print(f"\nclosed at step {seen}: computed as for {100 * spent / whole:.1f} of 100 steps")
+    assert spent < whole / 5
 
 
 def test_an_awaited_stream_that_is_left_stops_the_painting(triton: Triton) -> None:

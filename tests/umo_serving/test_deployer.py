@@ -1,15 +1,13 @@
 """Deployments to a real server: what answers afterwards, and what must not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from services.candidates import PROMOTER, REVIEWER
-from services.deployments import NAME, answering, candidate, champion, empty_server, loaded
+from services.deployments import NAME, answering, candidate, champion, loaded
+from services.triton import Triton, empty_server
 from umo.errors import DeniedError, DiffersError, UmoError, UsageError
 from umo.ledger import Ledger
 from umo.promotion import promote, reject, rollback
@@ -17,9 +15,6 @@ from umo.registry import CHAMPION, Registry
 from umo.store import Store
 from umo_serving import routes
 from umo_serving.deployer import Deployer, Policy
-
-if TYPE_CHECKING:
-    from services.triton import Triton
 
 
 @pytest.fixture(scope="module")

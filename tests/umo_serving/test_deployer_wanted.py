@@ -48,6 +48,7 @@ def test_the_champion_is_wanted_and_after_a_roll_back_the_one_before(
     assert second
     assert found
     assert (found.version.digest, found.target.version) == (second.weights, "2")
+    assert not found.returns
 
     back = rollback(registry, ledger, NAME, actor=PROMOTER, reason="worse")
     found = wanted(registry, ledger, NAME)
@@ -55,6 +56,7 @@ def test_the_champion_is_wanted_and_after_a_roll_back_the_one_before(
     assert found
     assert (found.version.digest, found.target.version) == (first.weights, "1")
     assert found.decision == back.seq
+    assert found.returns
 
 
 def test_an_alias_that_nobody_decided_is_not_followed(

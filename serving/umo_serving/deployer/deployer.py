@@ -17,7 +17,7 @@ from umo_serving.deployer.steps import Deployment, RefusedError
 from umo_serving.deployer.wanted import Wanted, wanted
 from umo_serving.folder import Folder
 
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 15.0
 """Seconds between two looks while they fail."""
 ACTION = "deploy"
 """What a refusal in the ledger says was tried."""

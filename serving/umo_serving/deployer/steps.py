@@ -23,6 +23,8 @@ from umo_serving.folder import Folder
 from umo_serving.routes import Routes, Target
 
 READY = "READY"
+FAILURES = 3
+"""So many failed calls of a challenger are looked at before there are enough calls."""
 LOOK_SECONDS = 1.0
 """Between two looks at a trial."""
 
@@ -138,11 +140,13 @@ def probe(deployment: Deployment) -> None:
 def try_out(deployment: Deployment) -> None:
     """Give the version a growing share of the calls while it is no worse than the champion.
 
+    A version that comes back by a roll-back answers all calls at once.
+
     Raises:
         RefusedError: It is worse.
     """
     now = deployment.routes()
-    if now is None or deployment.target == now.champion:
+    if now is None or deployment.target == now.champion or deployment.wanted.returns:
         return
     settings, policy = deployment.folder.settings(), deployment.policy
     resumed = now.share if now.challenger == deployment.target else 0.0
@@ -258,5 +262,8 @@ def _is_staged(model: Path, manifest: str) -> bool:
 
 
 def _refuse_worse(deployment: Deployment, champion: Counts, challenger: Counts) -> None:
+    """Stop a trial that has seen enough, or failures at once."""
+    if challenger.calls < deployment.policy.calls and challenger.failed < FAILURES:
+        return
     if reason := fault(champion, challenger, deployment.policy):
         raise RefusedError(f"{deployment.wanted.version.title} was on trial: {reason}")

@@ -22,6 +22,8 @@ class Wanted:
     """sha256 that its manifest had when it was promoted."""
     decision: int
     """Row of the ledger that made it the champion."""
+    returns: bool
+    """Whether that was a roll-back: it answered before, and whoever does now has to go."""
 
     @property
     def target(self) -> Target:
@@ -62,4 +64,5 @@ def wanted(registry: Registry, ledger: Ledger, name: str) -> Wanted | None:
         candidate=champion.version,
         manifest=str(champion.details["manifest"]),
         decision=decided.seq,
+        returns=decided.kind == "rolled_back",
     )
