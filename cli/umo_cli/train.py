@@ -24,16 +24,33 @@ def train(
     faces: FacesOption = "open",
     config: ConfigOption = None,
     assignments: SetOption = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3://BUCKET/PREFIX of the checkpoints.",
+            show_default="`checkpoints` in --out",
+        ),
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
     """Tune a LoRA on a base with the matching reward.
 
-    The folder gets `lora.safetensors`, its manifest and `metrics.jsonl` with the curves.
+    The folder gets `lora.safetensors`, its manifest and `metrics.jsonl` with the curves. A run that
+    was interrupted or killed goes on from its newest checkpoint when the same command is given
+    again.
     """
     with work_on_stderr(), progress_bar("train") as progress:
         from umo.steps import train as step
         from umo.training.rerefl import RereflConfig
 
         settings = configure(RereflConfig, config, assignments)
-        step.run(settings, base=base, pack=faces, data=data, folder=out, progress=progress)
+        step.run(
+            settings,
+            base=base,
+            pack=faces,
+            data=data,
+            folder=out,
+            progress=progress,
+            checkpoints=checkpoints,
+        )
     print_manifest(out, output)

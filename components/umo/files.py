@@ -30,14 +30,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UmoError: The file could not be written (a full disk, a read-only folder); `path` is as it
             was before.
     """
-    with _write_errors(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(descriptor)
         staged = Path(name)
         try:
             yield staged
-            _sync(staged)
+            sync(staged)
             staged.chmod(0o644)
             staged.replace(path)
         finally:
@@ -51,7 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         UmoError: It could not be written; `path` is as it was before.
     """
-    with _write_errors(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         staged.chmod(0o755)
@@ -59,7 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield staged
             for file in staged.rglob("*"):
                 if file.is_file():
-                    _sync(file)
+                    sync(file)
             if path.exists():
                 old = staged.with_name(staged.name + ".old")
                 path.rename(old)
@@ -88,10 +88,14 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> str:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    content = _digest(files)
-    manifest = {**facts, "digest": content, "files": files}
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    return content
+    write_text(folder / MANIFEST, manifest_text(files, facts))
+    return _digest(files)
+
+
+def manifest_text(files: Mapping[str, str], facts: Mapping[str, Any]) -> str:
+    """The text of a manifest of `files`, sha256 by name, that says `facts`."""
+    manifest = {**facts, "digest": _digest(files), "files": dict(files)}
+    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
 
 
 def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
@@ -132,13 +136,22 @@ def _digest(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
+    """Say in one line that `path` could not be written.
+
+    Raises:
+        UmoError: The body raised an OSError.
+    """
     try:
         yield
     except OSError as error:

@@ -6,7 +6,9 @@ from umo import lineage
 from umo.bases import load_base
 from umo.data.shards import Dataset
 from umo.faces.packs import load_pack
+from umo.files import read_manifest
 from umo.steps.journal import Outcome, Progress, ignore
+from umo.training.parallel import joined
 from umo.training.rerefl import RereflConfig, train
 
 
@@ -18,8 +20,12 @@ def run(
     data: Path,
     folder: Path,
     progress: Progress = ignore,
+    checkpoints: str | None = None,
 ) -> Outcome:
     """Tune `base` on the dataset in `data` into `folder`, unless that result is there.
+
+    A run that was interrupted or killed goes on from its newest checkpoint. Processes that torchrun
+    started train together; the first one seals the result.
 
     Args:
         config: What to optimise and how.
@@ -28,6 +34,7 @@ def run(
         data: A dataset folder.
         folder: Gets `lora.safetensors`, `metrics.jsonl` and `manifest.json`.
         progress: Called with `done`, `total` and the measures of `umo.training.rerefl.train`.
+        checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `folder`.
     """
     model, faces, dataset = load_base(base), load_pack(pack), Dataset(data)
     name = lineage.identity(
@@ -35,5 +42,18 @@ def run(
     )
     if manifest := lineage.finished(folder, name):
         return Outcome(folder=folder, digest=manifest["digest"], reused=True)
-    train(config, base=model, dataset=dataset, pack=faces, out=folder, progress=progress)
-    return Outcome(folder=folder, digest=lineage.seal(folder, name), reused=False)
+    with joined(sharded=config.sharded) as world:
+        train(
+            config,
+            base=model,
+            dataset=dataset,
+            pack=faces,
+            out=folder,
+            progress=progress,
+            checkpoints=checkpoints,
+            world=world,
+        )
+        if world.first:
+            lineage.seal(folder, name)
+        world.wait()
+    return Outcome(folder=folder, digest=read_manifest(folder)["digest"], reused=False)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from umo.errors import UmoError
+from umo.training.parallel import World
 
 
 class Meter:
@@ -24,14 +25,13 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._values: dict[str, list[float]] = defaultdict(list)
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._samples = 0
+        self._clear()
 
-    def add(self, **values: float) -> None:
-        """Add a value to each named measure."""
+    def add(self, weight: float = 1.0, **values: float) -> None:
+        """Add a value to each named measure, which has this weight in its mean."""
         for name, value in values.items():
-            self._values[name].append(value)
+            self._totals[name] += weight * value
+            self._weights[name] += weight
 
     def count(self, samples: int) -> None:
         """Add to the number of samples trained on."""
@@ -46,15 +46,53 @@ class Meter:
             torch.cuda.synchronize(self._device)
         self._seconds[part] += time.perf_counter() - started
 
-    def take(self) -> dict[str, float]:
-        """Mean of each measure, `seconds_<part>`, `samples_per_second`; then start anew."""
-        means = {name: sum(values) / len(values) for name, values in self._values.items()}
-        seconds = {f"seconds_{part}": value for part, value in self._seconds.items()}
-        speed = {"samples_per_second": self._samples / max(1e-9, sum(self._seconds.values()))}
-        self._values.clear()
-        self._seconds.clear()
-        self._samples = 0
-        return {**means, **seconds, **speed}
+    def take(self, world: World) -> dict[str, float]:
+        """Mean of each measure, `seconds_<part>`, `samples_per_second`; then start anew.
+
+        Measures and samples are those of all processes, seconds the mean of theirs.
+        """
+        names, parts = sorted(self._totals), sorted(self._seconds)
+        totals, weights, seconds = (
+            world.add([kept[name] for name in there])
+            for kept, there in (
+                (self._totals, names),
+                (self._weights, names),
+                (self._seconds, parts),
+            )
+        )
+        (samples,) = world.add([self._samples])
+        spent = [each / world.size for each in seconds]
+        self._clear()
+        means = zip(names, totals, weights, strict=True)
+        return {
+            **{name: total / weight for name, total, weight in means if weight},
+            **{f"seconds_{part}": value for part, value in zip(parts, spent, strict=True)},
+            "samples_per_second": samples / max(1e-9, sum(spent)),
+        }
+
+    def state(self, world: World) -> dict[str, Any]:
+        """What all processes collected since the last line, as plain JSON values."""
+        kept = {"totals": self._totals, "weights": self._weights, "seconds": self._seconds}
+        added = {
+            key: dict(
+                zip(sorted(values), world.add([values[n] for n in sorted(values)]), strict=True)
+            )
+            for key, values in kept.items()
+        }
+        return {**added, "samples": world.add([self._samples])[0]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier `state`; one process does so for all."""
+        self._totals = defaultdict(float, state["totals"])
+        self._weights = defaultdict(float, state["weights"])
+        self._seconds = defaultdict(float, state["seconds"])
+        self._samples = state["samples"]
+
+    def _clear(self) -> None:
+        self._totals: dict[str, float] = defaultdict(float)
+        self._weights: dict[str, float] = defaultdict(float)
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._samples: float = 0
 
 
 def machine(device: torch.device) -> dict[str, str | int]:

@@ -31,6 +31,7 @@ def denoise(
     stops: Tensor,
     *,
     guidance: float,
+    calls: int | None = None,
 ) -> Tensor:
     """Run Euler steps and keep each sample's latents as they are before its stop steps.
 
@@ -43,6 +44,8 @@ def denoise(
         sigmas: `[steps+1]`, from 1 to 0.
         stops: Step indices `[B,K]`, 0 (noise) to `steps` (the finished picture), on the CPU.
         guidance: Guidance scale.
+        calls: Call the model so often, even when no sample is left: other processes, which hold
+            parts of it, still need it.
 
     Returns:
         Latents `[B,K,C,h,w]`, without gradient.
@@ -50,13 +53,13 @@ def denoise(
     kept = latents[:, None].repeat(1, stops.shape[1], 1, 1, 1)
     latents = latents.clone()
     last = stops.amax(dim=1)
-    for step in range(int(last.max())):
-        active = torch.nonzero(last > step).flatten().tolist()
+    for step in range(int(last.max()) if calls is None else calls):
+        active = torch.nonzero(last > step).flatten().tolist() or [0]
         x = latents[active]
         velocity = model.velocity(
             x, sigmas[step].expand(len(active)), conditioning[active], guidance=guidance
         )
-        latents[active] = x + (sigmas[step + 1] - sigmas[step]) * velocity
+        latents[active] = x + (sigmas[step + 1] - sigmas[step]) * velocity.to(x.dtype)
         rows, columns = torch.nonzero(stops == step + 1, as_tuple=True)
         kept[rows, columns] = latents[rows]
     return kept

@@ -16,7 +16,8 @@ from umo.data.shards import Dataset
 from umo.errors import UmoError, UsageError
 from umo.files import read_manifest, sha256
 from umo.training.cache import batches, encode_dataset
-from umo.training.rerefl import Objective, RereflConfig, draw_stops, train
+from umo.training.objective import Objective, draw_stops
+from umo.training.rerefl import RereflConfig, train
 
 SMALL = RereflConfig(
     steps=4, batch=4, rank=4, lr=1e-2, rollout_steps=4, window=(1, 2), warmup=1, log_every=1
@@ -45,7 +46,8 @@ def test_the_reward_reaches_every_lora_parameter_and_nothing_else(
         parameter.data.add_(0.01)
     for parameter in everything(model, pack):
         parameter.requires_grad_(True)
-    results = Objective(SMALL, model, pack).rewards(group, torch.arange(4))
+    objective, rows = Objective(SMALL, model, pack), torch.arange(4)
+    results, _ = objective.rewards(group, rows, objective.draw(group, 4), rows)
     torch.stack([result.reward for result in results]).mean().backward(inputs=lora)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in lora)
     mine = {id(parameter) for parameter in lora}
@@ -68,9 +70,13 @@ def test_the_reward_rises(
     group = encode(model, data, pack, goal).groups[0]
 
     def rewards() -> np.ndarray:
-        rows = torch.arange(4).repeat(64)
+        objective, rows = (
+            Objective(replace(config, seed=9), model, pack),
+            torch.arange(4).repeat(64),
+        )
+        draws = objective.draw(group, len(rows))
         with torch.no_grad():
-            results = Objective(replace(config, seed=9), model, pack).rewards(group, rows)
+            results, _ = objective.rewards(group, rows, draws, torch.arange(len(rows)))
         return np.array([result.reward.item() for result in results])
 
     before = rewards()
@@ -86,9 +92,13 @@ def test_plain_fine_tuning_lowers_the_flow_matching_loss(
     group = encode(model, dataset, pack).groups[0]
 
     def loss() -> float:
-        rows = torch.arange(4).repeat(64)
+        objective, rows = (
+            Objective(replace(config, seed=9), model, pack),
+            torch.arange(4).repeat(64),
+        )
+        draws = objective.draw(group, len(rows))
         with torch.no_grad():
-            return Objective(replace(config, seed=9), model, pack).flow_matching(group, rows).item()
+            return objective.flow_matching(group, rows, draws, torch.arange(len(rows))).item()
 
     before = loss()
     train(config, base=model, dataset=dataset, pack=pack, out=tmp_path / "out")

@@ -1,0 +1,293 @@
+"""One run of ReReFL, step by step: what it is now, and how it goes on from a checkpoint."""
+
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from umo.bases.protocol import ReferenceModel
+from umo.config import to_mapping
+from umo.data.shards import Dataset
+from umo.errors import DiffersError, NotFoundError, UmoError
+from umo.faces.packs import FacePack
+from umo.files import MANIFEST, manifest_text, read_manifest, sha256, write_errors, write_text
+from umo.lineage import code_version
+from umo.training.cache import EncodedDataset, Group, batches, encode_dataset
+from umo.training.checkpoint import Checkpoint, Checkpoints
+from umo.training.config import RereflConfig
+from umo.training.interrupt import Interruption
+from umo.training.log import append_line, machine
+from umo.training.objective import Objective
+from umo.training.parallel import World
+from umo.training.state import State
+
+LORA = "lora.safetensors"
+METRICS = "metrics.jsonl"
+FACELESS = 10
+"""After so many steps in a row without a face in any picture a run ends: it cannot learn."""
+
+Progress = Callable[[dict[str, Any]], None]
+
+log = logging.getLogger(__name__)
+
+
+class Tuning:
+    """A run; `begin` comes first, then `step` until it is `over`, then `close`.
+
+    Args:
+        config: What to optimise and how.
+        base: The model.
+        dataset: Prompts, targets and references.
+        pack: Detector and reward embedder.
+        out: Folder of weights, metrics and manifest.
+        world: The processes that train together.
+        progress: Called in the first process with `phase`, `done`, `total` and the metrics.
+    """
+
+    def __init__(
+        self,
+        config: RereflConfig,
+        *,
+        base: ReferenceModel,
+        dataset: Dataset,
+        pack: FacePack,
+        out: Path,
+        world: World,
+        progress: Progress,
+    ) -> None:
+        self.config = config
+        self.base = base
+        self.dataset = dataset
+        self.pack = pack
+        self.out = out
+        self.world = world
+        self.done = 0
+        self.over = False
+        self._report: Progress = progress if world.first else lambda line: None
+        self._started = time.perf_counter()
+        self._faceless = 0
+        self._line: dict[str, Any] = {}
+        self._encoded: EncodedDataset
+        self._batches: Iterator[tuple[Group, Tensor]]
+        self._parameters: list[nn.Parameter]
+        self._optimizer: torch.optim.AdamW
+        self._objective: Objective
+        self._state: State
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What weights depend on, besides the code; plain JSON values."""
+        return {
+            "config": to_mapping(self.config),
+            "data": self.dataset.digest,
+            "base": {"name": self.base.name, "digest": self.base.digest},
+            "face_pack": {"name": self.pack.name, "digest": self.pack.digest},
+        }
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, without the time between an end and a resumption."""
+        return time.perf_counter() - self._started
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of this very run if it lies in `out` already."""
+        try:
+            manifest = read_manifest(self.out, verify=True)
+        except (NotFoundError, DiffersError):
+            return None
+        mine = {**self.settings, "code": code_version()}
+        if any(manifest.get(name) != value for name, value in mine.items()):
+            return None
+        last = (self.out / METRICS).read_text().splitlines()[-1]
+        return {**manifest["training"], "seconds": self.elapsed, "last": json.loads(last)}
+
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Refuse a checkpoint of another run.
+
+        Raises:
+            DiffersError: It is of other settings, data, base or face pack; names both.
+        """
+        facts = checkpoint.facts
+        then, now = _flat(facts["settings"]), _flat(self.settings)
+        for name in sorted(then.keys() | now.keys()):
+            if then.get(name) != now.get(name):
+                raise DiffersError(
+                    f"the run in {self.out} stopped after step {facts['step']} with "
+                    f"{name} {then.get(name)}, this one has {now.get(name)}",
+                    hint="go on with the same settings and data, or give another folder",
+                )
+        if facts["code"] != code_version():
+            log.warning(
+                "the code has changed since step %d: weights will differ from those of one run",
+                facts["step"],
+            )
+
+    def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Encode the data, attach the LoRA, and take up a checkpoint where there is one."""
+        config, base, world = self.config, self.base, self.world
+        base.without_lora()
+        self._encoded = encode_dataset(self.dataset, base, self.pack, config.goal, self._report)
+        base.add_lora(config.rank, seed=config.seed)
+        world.shard(base.transformer)
+        named = {n: p for n, p in base.transformer.named_parameters() if p.requires_grad}
+        self._parameters = list(named.values())
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self._objective = Objective(config, base, self.pack, world)
+        self._state = State(named, self._optimizer, self._objective.generator, config.ema)
+        self._prepare_folder("" if checkpoint is None else checkpoint.text(METRICS))
+        if checkpoint:
+            self._resume(checkpoint)
+        stream = batches(self._encoded.groups, config.batch, config.seed)
+        self._batches = itertools.islice(stream, self.done, None)
+
+    def step(self, interruption: Interruption) -> bool:
+        """Do one step.
+
+        Args:
+            interruption: Whether this process was asked to end.
+
+        Returns:
+            Whether any process was asked to.
+
+        Raises:
+            UmoError: The loss or its gradient is not finite, or too many steps in a row saw no
+                face; nothing has changed then.
+        """
+        config, world = self.config, self.world
+        loss, faces = self._objective.backward(*next(self._batches))
+        world.add_gradients(self._parameters)
+        norm = nn.utils.clip_grad_norm_(self._parameters, config.clip)
+        size = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        late = self.elapsed > (config.max_seconds or math.inf)
+        asked = interruption.asked
+        loss, faces, requests, lateness = world.add([loss, faces, asked, late])
+        if not math.isfinite(loss) or not math.isfinite(size):
+            raise UmoError(
+                f"step {self.done + 1}: the loss {loss} or its gradient's norm {size} is not "
+                "finite",
+                hint=f"lower lr ({config.lr}); what was saved before stays in {self.out}",
+            )
+        self._faceless = 0 if faces or config.reward == "none" else self._faceless + 1
+        if self._faceless == FACELESS:
+            raise UmoError(
+                f"no face was found in the pictures of {FACELESS} steps in a row, up to step "
+                f"{self.done + 1}",
+                hint="begin with a base that paints faces, or lower lr and reward_weight; what was "
+                f"saved before stays in {self.out}",
+            )
+        rate = config.lr * min(1.0, (self.done + 1) / max(1, config.warmup))
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.done += 1
+        self._state.average(self.done)
+        self._objective.meter.add(loss=loss, grad_norm=size, lr=rate)
+        self.over = self.done == config.steps or lateness > 0
+        if self.done % config.log_every == 0 or self.over:
+            self._log()
+        return requests > 0
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Write a checkpoint, and the weights as they are now."""
+        facts = {
+            "step": self.done,
+            "over": self.over,
+            "elapsed": self.elapsed,
+            "settings": self.settings,
+            "code": code_version(),
+            "faceless": self._faceless,
+            "line": self._line,
+            "meter": self._objective.meter.state(self.world),
+        }
+        metrics = (self.out / METRICS).read_text() if self.world.first else ""
+        checkpoints.save(self.done, self._state.tensors(), facts, {METRICS: metrics})
+        self._export()
+
+    def close(self) -> dict[str, Any]:
+        """Write the manifest; what `umo.training.rerefl.train` returns."""
+        self._export()
+        result: dict[str, Any] = {}
+        if self.world.first:
+            result = {
+                "digest": sha256(self.out / LORA),
+                "steps": self.done,
+                "samples": sum(len(group) for group in self._encoded.groups),
+                "left_out": self._encoded.left_out,
+            }
+            facts = {
+                "kind": "lora",
+                **self.settings,
+                "seed": self.config.seed,
+                "code": code_version(),
+                "weights": result["digest"],
+                "training": result,
+                "machine": machine(self.world.device),
+            }
+            files = {name: sha256(self.out / name) for name in (LORA, METRICS)}
+            write_text(self.out / MANIFEST, manifest_text(files, facts))
+        self.world.wait()
+        return {**result, "seconds": self.elapsed, "last": self._line}
+
+    def _prepare_folder(self, metrics: str) -> None:
+        if self.world.first:
+            with write_errors(self.out):
+                self.out.mkdir(parents=True, exist_ok=True)
+                for left in self.out.glob(".*.*.*"):
+                    left.unlink()
+                (self.out / MANIFEST).unlink(missing_ok=True)
+            write_text(self.out / METRICS, metrics)
+        self.world.wait()
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        facts = checkpoint.facts
+        self._state.restore(checkpoint)
+        self.done, self.over, self._line = facts["step"], facts["over"], facts["line"]
+        self._started = time.perf_counter() - facts["elapsed"]
+        self._faceless = facts["faceless"]
+        if self.world.first:
+            self._objective.meter.restore(facts["meter"])
+        self._report({"phase": "train", "done": self.done, "total": self.config.steps})
+
+    def _log(self) -> None:
+        measures = self._objective.meter.take(self.world)
+        self._line = {"step": self.done, "elapsed": self.elapsed, **measures}
+        if self.world.first:
+            append_line(self.out / METRICS, self._line)
+            total = self.config.steps
+            self._report({"phase": "train", "done": self.done, "total": total, **self._line})
+
+    def _export(self) -> None:
+        """Write the trained weights, averaged if the run averages them."""
+        with self._state.averaged(), self.world.whole(self.base.transformer):
+            if self.world.first:
+                try:
+                    self.base.save_lora(self.out / LORA)
+                except SafetensorError as error:
+                    raise UmoError(
+                        f"cannot write {self.out / LORA}: {error}", hint="free space there"
+                    ) from error
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names, without the prefix `config`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        dotted = f"{prefix}{name}".removeprefix("config.")
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[dotted] = value
+    return found
