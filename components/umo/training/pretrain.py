@@ -68,9 +68,6 @@ class PretrainConfig:
     copying: float = 0.6
     """Share of samples whose target is their own references side by side: it teaches where to look.
     Falls to 0 over the first 40 % of the steps."""
-    shuffle: float = 1.0
-    """Share of samples whose references come in random order, so that order does not tell who
-    stands where: the base has to find each person's place itself, as bases made from photos do."""
     text_dropout: float = 0.1
     """Share of prompts replaced by an empty one."""
     seed: int = 0
@@ -233,15 +230,13 @@ def _batches(
             for row, drop in zip(rows.tolist(), dropped, strict=True)
         ]
         copied = (torch.rand(batch, generator=rng) < copying).tolist()
-        shuffled = (torch.rand(batch, generator=rng) < config.shuffle).tolist()
         targets, references = [], []
-        for row, start, copy, shuffle in zip(rows.tolist(), starts, copied, shuffled, strict=True):
+        for row, start, copy in zip(rows.tolist(), starts, copied, strict=True):
             left = start * LATENT_TILE
             scene = pool.targets[row, ..., left : left + people * LATENT_TILE]
             faces = pool.references[row, start : start + people]
             targets.append(torch.cat(faces.unbind(), dim=-1) if copy else scene)
-            order = torch.randperm(people, generator=rng) if shuffle else torch.arange(people)
-            references.append(faces[order])
+            references.append(faces)
         yield prompts, torch.stack(targets), torch.stack(references).unbind(1)
 
 
