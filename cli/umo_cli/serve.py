@@ -152,4 +152,5 @@ def _show(state: Mapping[str, Any], output: str) -> None:
         if routes["challenger"]:
             rows.append(["challenger", routes["challenger"]["version"], f"{routes['share']:.0%}"])
         print_table(rows, header=["", "version", "calls"])
-    print_table([[*item] for item in state["models"].items()], header=["model", "state"])
+    if models := state["models"]:
+        print_table([[*item] for item in models.items()], header=["model", "state"])

@@ -25,14 +25,14 @@ from umo_serving.deployer import Deployer, Policy
 
 PROMPT = "Two people in a park"
 SHARES = (0.05, 0.5, 1.0)
-CALLERS = 3
+CALLERS = 2
 EARLY = routes.Routes(
     champion=routes.Target(version="old", digest=""),
     challenger=routes.Target(version="new", digest=""),
     share=SHARES[0],
 )
 FAULTY = """
-import time
+from umo_serving.backend import tensors
 from umo_serving.backend.painter import Painter
 from umo_serving.request import PROBE
 
@@ -44,7 +44,7 @@ class TritonPythonModel(Painter):
         super()._paint(name, incoming, sender)
 """
 """A version that a probe cannot tell from a good one."""
-LATE = FAULTY.format(fault="time.sleep(3)")
+LATE = FAULTY.format(fault="[self._engine.generate(tensors.read(incoming)) for wasted in range(4)]")
 BROKEN = FAULTY.format(fault="self._engine = None")
 
 
@@ -73,15 +73,29 @@ def first(
 ) -> str:
     """Weights of the champion that challengers are compared with."""
     weights = champion(registry, ledger, 1.0, tmp_path_factory.mktemp("first"))
-    deployer(server, registry, ledger, []).once()
+    deployer(server, registry, ledger, Said()).once()
     return weights
 
 
+class Said(list[str]):
+    """What deployers said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trial = threading.Event()
+        """Set once a version is on trial."""
+
+    def add(self, line: str) -> None:
+        self.append(line)
+        if "of the calls" in line:
+            self.trial.set()
+
+
 def deployer(
-    server: Triton, registry: Registry, ledger: Ledger, said: list[str], **changes: float
+    server: Triton, registry: Registry, ledger: Ledger, said: Said, **changes: float
 ) -> Deployer:
     policy = Policy(steps=8, shares=SHARES, seconds=0.0, **{"calls": 4, **changes})
-    return Deployer(server.folder, registry, ledger, NAME, policy=policy, say=said.append)
+    return Deployer(server.folder, registry, ledger, NAME, policy=policy, say=said.add)
 
 
 def names(caller: int) -> Iterator[str]:
@@ -93,12 +107,13 @@ def names(caller: int) -> Iterator[str]:
 
 
 @contextmanager
-def callers(server: Triton) -> Iterator[list[str | UmoError]]:
-    """Ask without a pause inside the block; the weights of every answer, or its error."""
+def callers(server: Triton, said: Said) -> Iterator[list[str | UmoError]]:
+    """Ask inside the block, from the trial on; the weights of every answer, or its error."""
     enough = threading.Event()
     answers: list[str | UmoError] = []
 
     def call(caller: int) -> None:
+        said.trial.wait()
         with Client(server.http, retries=0, timeout=600) as client:
             for name in names(caller):
                 if enough.is_set():
@@ -115,6 +130,7 @@ def callers(server: Triton) -> Iterator[list[str | UmoError]]:
             yield answers
         finally:
             enough.set()
+            said.trial.set()
         for caller in under_way:
             caller.result()
 
@@ -127,9 +143,9 @@ def failures(answers: list[str | UmoError]) -> list[UmoError]:
 def test_a_good_version_gets_more_and_more_of_the_calls(
     server: Triton, registry: Registry, ledger: Ledger, first: str, tmp_path: Path
 ) -> None:
-    said: list[str] = []
+    said = Said()
     second = champion(registry, ledger, 0.98, tmp_path)
-    with callers(server) as answers:
+    with callers(server, said) as answers:
         deployer(server, registry, ledger, said, slowdown=100.0, loss=2.0).once()
     assert failures(answers) == []
     assert set(answers) == {first, second}
@@ -171,13 +187,13 @@ def test_a_worse_version_is_stopped_while_few_have_seen_it(
         (template / "config.pbtxt").write_bytes((folders.TEMPLATE / "config.pbtxt").read_bytes())
         (template / "1" / "model.py").write_text(model)
         monkeypatch.setattr(folders, "TEMPLATE", template)
-    said: list[str] = []
+    said = Said()
     worse = champion(registry, ledger, scale, tmp_path)
-    with callers(server) as answers:
+    with callers(server, said) as answers:
         with pytest.raises(DeniedError, match=f"was on trial: {reason}"):
             deployer(server, registry, ledger, said, **changes).once()
         stopped = len(answers)
-        while len(answers) < stopped + 2 * CALLERS + 20:
+        while len(answers) < stopped + CALLERS + 10:
             time.sleep(0.05)
 
     assert set(answers[stopped + CALLERS :]) == {first}
