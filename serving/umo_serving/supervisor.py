@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -36,8 +35,6 @@ NEVER = (PROBE_SECONDS, 0.0)
 """Pause before, and time of, the next try of a model that never failed."""
 INTERFACES = ("http", "grpc", "metrics")
 """What Triton listens on."""
-TRACES = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
-"""Environment variable with the address that takes traces over HTTP."""
 LIVED = 120.0
 """A server that lived so many seconds is started again at once."""
 SHARED_MEMORY = "umo_"
@@ -96,7 +93,6 @@ class Supervisor:
             "--exit-on-error=false",
             f"--exit-timeout-secs={EXIT_SECONDS}",
             "--disable-auto-complete-config",
-            *tracing(os.environ),
             *(f"--{interface}-address={LOOPBACK}" for interface in INTERFACES),
             *(
                 f"--{interface}-port={port}"
@@ -181,14 +177,6 @@ class Supervisor:
             return [target.model for target in read(self._folder.repository).targets()]
         except UmoError:
             return []
-
-
-def tracing(variables: Mapping[str, str]) -> list[str]:
-    """Arguments that let Triton send its part of traces to where OpenTelemetry's variable says."""
-    if not (url := variables.get(TRACES)):
-        return []
-    settings = ("mode=opentelemetry", "level=TIMESTAMPS", "rate=1", f"opentelemetry,url={url}")
-    return [f"--trace-config={setting}" for setting in settings]
 
 
 def sweep() -> None:
