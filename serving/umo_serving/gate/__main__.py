@@ -1,4 +1,4 @@
-"""Run the gate of a server: `python -m umo_serving.gate FOLDER`; SIGTERM ends it."""
+"""Run the gate of a server: `python -m umo_serving.gate FOLDER`; SIGTERM or Ctrl-C ends it."""
 
 import asyncio
 import logging
@@ -45,7 +45,8 @@ async def run(folder: Folder) -> None:
         runners.append(runner)
     await door.start()
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     await ended.wait()
     await asyncio.gather(door.stop(EXIT_SECONDS), *(runner.cleanup() for runner in runners))
     await router.close()
