@@ -12,6 +12,7 @@ from umo.training.rerefl import CHECKPOINTS
 
 FEW, ALL = range(4), range(50)
 ENDS = {0, 75, -9}
+"""How a process ends that was killed; one whose partner was killed may end with any error."""
 
 
 def check_kills(folder: Path, size: int, seeds: range, *, sharded: bool = False) -> None:
@@ -27,12 +28,12 @@ def check_kills(folder: Path, size: int, seeds: range, *, sharded: bool = False)
     for seed in seeds:
         job = Job(data=data, out=folder / f"run-{seed}", size=size, sharded=sharded)
         codes = kill_somewhere(job, seed, changes, seconds)
-        assert set(codes) <= ENDS, codes
+        assert size > 1 or set(codes) <= ENDS, codes
         killed += codes != [0] * size
         for checkpoint in (job.out / CHECKPOINTS).glob("step-*"):
             Checkpoint(checkpoint)
         again = kill_somewhere(job, seed + 1000, changes, seconds)
-        assert set(again) <= ENDS, again
+        assert size > 1 or set(again) <= ENDS, again
         assert run(job) == expected, f"seed {seed} ends with other weights"
         assert curve(job.out) == curve(whole.out)
         assert sorted(p.name for p in job.out.iterdir()) == [

@@ -1,6 +1,7 @@
 """A reference model, a face pack and a dataset so small that training takes seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ class Lora(nn.Module):
     def __init__(self, linear: nn.Linear, rank: int, generator: torch.Generator) -> None:
         super().__init__()
         self.linear = linear
+        self.strength = 1.0
         down = torch.randn(rank, linear.in_features, generator=generator) / rank
         self.down = nn.Parameter(down)
         self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) + x @ self.down.T @ self.up.T
+        return self.linear(x) + self.strength * (x @ self.down.T @ self.up.T)
 
 
 class Network(nn.Module):
@@ -68,6 +70,10 @@ class TinyModel:
             pooled=text.mean(dim=1),
             references=tuple(self.encode_images(torch.stack(slot)) for slot in slots),
         )
+
+    def to(self, device: torch.device) -> None:
+        self.transformer.to(device)
+        self.decoder.to(device)
 
     def encode_images(self, images: Tensor) -> Tensor:
         return F.avg_pool2d(F.pixel_unshuffle(images, 2), 4)
@@ -113,6 +119,15 @@ class TinyModel:
 
     def save_lora(self, path: Path) -> None:
         save_file(self._lora(), path)
+
+    @contextmanager
+    def lora_off(self) -> Iterator[None]:
+        layers = [layer for layer in self.transformer.modules() if isinstance(layer, Lora)]
+        for layer in layers:
+            layer.strength = 0.0
+        yield
+        for layer in layers:
+            layer.strength = 1.0
 
     def without_lora(self) -> None:
         for name in self.lora_targets():

@@ -8,7 +8,8 @@ sigmas are shifted by `mu = 0.5 + 0.65 * (n - 256) / 3840` with `n = (width/8) *
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,18 @@ class FluxReference:
             library = type(part).__module__.split(".")[0]
             index[field.name] = [library, type(part).__name__]
         (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The autoencoder's decoder."""
+        decoder: nn.Module = self.parts.vae.decoder
+        return decoder
+
+    def to(self, device: torch.device) -> None:
+        """Move every part to a device."""
+        parts = self.parts
+        for module in (parts.transformer, parts.vae, parts.text_encoder, parts.text_encoder_2):
+            module.to(device)
 
     @torch.no_grad()
     def encode(
@@ -265,6 +278,18 @@ class FluxReference:
         tensors = {f"transformer.{key}": t.detach().contiguous().cpu() for key, t in state.items()}
         with atomic_path(path) as staged:
             save_file(tensors, staged, metadata={"format": "pt"})
+
+    @contextmanager
+    def lora_off(self) -> Iterator[None]:
+        """Inside the block the model paints as without its LoRA."""
+        trained = [p for p in self.transformer.parameters() if p.requires_grad]
+        self.parts.transformer.disable_adapters()
+        try:
+            yield
+        finally:
+            self.parts.transformer.enable_adapters()
+            for parameter in trained:
+                parameter.requires_grad_(True)
 
     def without_lora(self) -> None:
         """Detach any LoRA: the base again."""

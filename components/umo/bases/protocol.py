@@ -1,6 +1,7 @@
 """What ReReFL, evaluation, export and serving ask of a customization model."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,13 @@ class ReferenceModel(Protocol):
     transformer: nn.Module
     """The module that LoRA is attached to."""
 
+    @property
+    def decoder(self) -> nn.Module:
+        """The module that turns latents into pictures."""
+
+    def to(self, device: torch.device) -> None:
+        """Move every part to a device."""
+
     def encode(
         self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
     ) -> Conditioning:
@@ -82,6 +90,9 @@ class ReferenceModel(Protocol):
 
     def save_lora(self, path: Path) -> None:
         """Write the attached LoRA as a safetensors file, atomically."""
+
+    def lora_off(self) -> AbstractContextManager[None]:
+        """Inside the block the model paints as without its LoRA."""
 
     def without_lora(self) -> None:
         """Detach any LoRA: the base again."""

@@ -43,6 +43,8 @@ def run(
     if manifest := lineage.finished(folder, name):
         return Outcome(folder=folder, digest=manifest["digest"], reused=True)
     with joined(sharded=config.sharded) as world:
+        model.to(world.device)
+        faces.to(world.device)
         train(
             config,
             base=model,

@@ -13,6 +13,7 @@ from umo.bases.protocol import Conditioning, ReferenceModel, device_of
 from umo.data.schema import Image, Sample
 from umo.data.shards import Dataset
 from umo.errors import UsageError
+from umo.faces.embed import FaceEmbedder
 from umo.faces.packs import FacePack, detect_float, embed_faces
 
 Goal = Literal["reference", "target"]
@@ -36,6 +37,8 @@ class Group:
     """Of the targets, `[N,C,h,w]`."""
     goals: list[Tensor]
     """For each sample, the face embeddings `[M,D]` to come near to."""
+    judge_goals: list[Tensor]
+    """The same by the judge, `[M,E]`; empty where it is not asked."""
 
     def __len__(self) -> int:
         return len(self.goals)
@@ -57,6 +60,8 @@ def encode_dataset(
     pack: FacePack,
     goal: Goal,
     progress: Callable[[dict[str, Any]], None],
+    *,
+    judge: bool = False,
 ) -> EncodedDataset:
     """Encode every sample of a dataset, on the device of the base.
 
@@ -66,6 +71,7 @@ def encode_dataset(
         pack: Its detector and reward embedder find the goal embeddings.
         goal: Whose faces they are.
         progress: Called with `phase`, `done` and `total`.
+        judge: Whether the judge's embeddings are wanted too.
 
     Raises:
         UsageError: More than a tenth of the samples have no face to compare with.
@@ -75,7 +81,7 @@ def encode_dataset(
     left_out: list[str] = []
 
     def flush(shape: Any) -> None:
-        group, faceless = _encode(pending.pop(shape), base, pack, goal)
+        group, faceless = _encode(pending.pop(shape), base, pack, goal, judge)
         left_out.extend(faceless)
         if group:
             parts[shape].append(group)
@@ -117,7 +123,7 @@ def batches(groups: Sequence[Group], size: int, seed: int) -> Iterator[tuple[Gro
 
 @torch.no_grad()
 def _encode(
-    samples: list[Sample], base: ReferenceModel, pack: FacePack, goal: Goal
+    samples: list[Sample], base: ReferenceModel, pack: FacePack, goal: Goal, judge: bool
 ) -> tuple[Group | None, list[str]]:
     """The samples of one shape that have a goal, and the keys of the others."""
     device = device_of(base.transformer)
@@ -126,7 +132,8 @@ def _encode(
         _pictures(list(slot), device)
         for slot in zip(*(sample.references for sample in samples), strict=True)
     ]
-    goals = dict(enumerate(_goals(targets, slots, pack, goal)))
+    embedders = [pack.reward, pack.judge] if judge else [pack.reward]
+    goals = dict(enumerate(_goals(targets, slots, pack, embedders, goal)))
     found = {row: embeddings for row, embeddings in goals.items() if embeddings is not None}
     left_out = [samples[row].key for row in goals if row not in found]
     if not found:
@@ -139,22 +146,32 @@ def _encode(
             [samples[row].prompt for row in rows], [[slot[row] for slot in slots] for row in rows]
         ),
         latents=base.encode_images(targets[rows]),
-        goals=list(found.values()),
+        goals=[embeddings[0] for embeddings in found.values()],
+        judge_goals=[embeddings[1] for embeddings in found.values()] if judge else [],
     )
     return group, left_out
 
 
-def _goals(targets: Tensor, slots: list[Tensor], pack: FacePack, goal: Goal) -> list[Tensor | None]:
-    """Face embeddings `[M,D]` of each sample; None without a face, or with a faceless reference."""
-    if goal == "target":
-        faces = embed_faces(targets, detect_float(pack.detector, targets), pack.reward)
-        return [found if len(found) else None for found in faces]
+def _goals(
+    targets: Tensor,
+    slots: list[Tensor],
+    pack: FacePack,
+    embedders: list[FaceEmbedder],
+    goal: Goal,
+) -> list[list[Tensor] | None]:
+    """Face embeddings `[M,D]` of each sample by each embedder; None where a face is missing."""
+    pictures = [targets] if goal == "target" else slots
+    faces = [detect_float(pack.detector, batch) for batch in pictures]
+    if goal == "reference":
+        faces = [[found.largest() for found in batch] for batch in faces]
     persons = [
-        embed_faces(slot, [f.largest() for f in detect_float(pack.detector, slot)], pack.reward)
-        for slot in slots
+        [embed_faces(batch, found, embedder) for batch, found in zip(pictures, faces, strict=True)]
+        for embedder in embedders
     ]
+    whole = [all(map(len, found)) for found in zip(*faces, strict=True)]
     return [
-        torch.cat(found) if all(map(len, found)) else None for found in zip(*persons, strict=True)
+        [torch.cat([batch[row] for batch in by]) for by in persons] if whole[row] else None
+        for row in range(len(targets))
     ]
 
 
@@ -172,6 +189,7 @@ def _joined(groups: list[Group]) -> Group:
         ),
         latents=torch.cat([group.latents for group in groups]),
         goals=[goal for group in groups for goal in group.goals],
+        judge_goals=[goal for group in groups for goal in group.judge_goals],
     )
 
 

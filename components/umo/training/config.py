@@ -7,6 +7,7 @@ from typing import Literal
 from umo.errors import UsageError
 from umo.rewards.matching import MatchingConfig
 from umo.training.cache import Goal
+from umo.training.memory import Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,21 @@ class RereflConfig:
     """Weight of the flow-matching loss (lambda)."""
     reward_weight: float = 10.0
     """Weight of the reward (paper: 1)."""
+    hinge: float | None = None
+    """Reward above which a picture teaches nothing more; None (paper) has no limit."""
+    velocity_anchor: float = 0.0
+    """Weight of the squared distance of velocities to those of the base without LoRA."""
+    judge_every: int = 0
+    """Steps between looks of the judge at the pictures; 0 for none."""
+    patience: int | None = None
+    """Looks without a rise of the judge after which the run ends; None goes on, with an alarm."""
     rollout_steps: int = 8
     """Euler steps of a whole roll-out (T; UNO 25, OmniGen2 50)."""
+    picture: Literal["one-step", "last-steps", "redrawn", "endpoint"] = "one-step"
+    """What is rewarded: the one-step prediction from a stop step (paper), the end of the roll-out
+    with gradient through all steps after the stop step (DRaFT-K; K is drawn from the window) or
+    through the last one from `points` new noises (DRaFT-LV), or the end of the roll-out with the
+    gradient of the one-step prediction (straight-through)."""
     window: tuple[int, int] = (1, 4)
     """First and last stop step (Ts, Te), counted from the clean end (UNO 1..10, OmniGen2 1..20)."""
     guidance: float = 4.0
@@ -55,6 +69,10 @@ class RereflConfig:
     """Decay of the averaged weights, which are then the result; 0 takes the last ones."""
     micro_batch: int | None = None
     """Samples of a batch in one pass, the gradients being added up; None is all."""
+    recompute: bool = False
+    """Whether the backward pass recomputes the blocks of transformer and decoder (less memory)."""
+    precision: Wanted = "auto"
+    """Of the base: `auto` takes bfloat16 on a GPU that computes in it, float32 elsewhere."""
     sharded: bool = False
     """Whether several processes share out parameters and moments (FSDP2) or each hold them all."""
     save_every: int = 20
@@ -85,5 +103,23 @@ class RereflConfig:
         for name in ("lr", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name} is {getattr(self, name)}", hint="it must be above 0")
+        if self.patience is not None and (self.patience < 1 or not self.judge_every):
+            raise UsageError(
+                f"patience is {self.patience} and judge_every {self.judge_every}",
+                hint="both must be at least 1 for the judge to end a run",
+            )
+        for name in ("anchor", "velocity_anchor", "judge_every"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}", hint="it must be 0 or more")
+        if self.picture == "last-steps" and self.points > 1:
+            raise UsageError(
+                f"picture is 'last-steps' and points {self.points}",
+                hint="a roll-out has one end, so points must be 1",
+            )
+        if self.picture == "redrawn" and self.window[0] != 1:
+            raise UsageError(
+                f"picture is 'redrawn' and window begins at {self.window[0]}",
+                hint="it rewards the last step, so begin the window at 1",
+            )
         if self.reward == "none" and self.anchor == 0:
             raise UsageError("reward is 'none' and anchor 0, so there is nothing to learn")

@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -25,7 +27,10 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._clear()
+        self._totals: dict[str, float] = defaultdict(float)
+        self._weights: dict[str, float] = defaultdict(float)
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._samples = 0.0
 
     def add(self, weight: float = 1.0, **values: float) -> None:
         """Add a value to each named measure, which has this weight in its mean."""
@@ -62,7 +67,9 @@ class Meter:
         )
         (samples,) = world.add([self._samples])
         spent = [each / world.size for each in seconds]
-        self._clear()
+        for kept in (self._totals, self._weights, self._seconds):
+            kept.clear()
+        self._samples = 0.0
         means = zip(names, totals, weights, strict=True)
         return {
             **{name: total / weight for name, total, weight in means if weight},
@@ -81,18 +88,14 @@ class Meter:
         }
         return {**added, "samples": world.add([self._samples])[0]}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from an earlier `state`; one process does so for all."""
-        self._totals = defaultdict(float, state["totals"])
-        self._weights = defaultdict(float, state["weights"])
-        self._seconds = defaultdict(float, state["seconds"])
-        self._samples = state["samples"]
-
-    def _clear(self) -> None:
-        self._totals: dict[str, float] = defaultdict(float)
-        self._weights: dict[str, float] = defaultdict(float)
-        self._seconds: dict[str, float] = defaultdict(float)
-        self._samples: float = 0
+    def restore(self, state: Mapping[str, Any], world: World) -> None:
+        """Go on from an earlier `state`: the first process with its values, all with its names."""
+        share = 1.0 if world.first else 0.0
+        self._totals, self._weights, self._seconds = (
+            defaultdict(float, {name: share * value for name, value in state[key].items()})
+            for key in ("totals", "weights", "seconds")
+        )
+        self._samples = share * state["samples"]
 
 
 def machine(device: torch.device) -> dict[str, str | int]:
@@ -106,6 +109,14 @@ def machine(device: torch.device) -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes that this process has held so far: on a GPU there, else in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:

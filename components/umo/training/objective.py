@@ -6,19 +6,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from umo.bases.protocol import ReferenceModel
+from umo.bases.protocol import Conditioning, ReferenceModel
 from umo.errors import UmoError
 from umo.faces.packs import FacePack, detect_float, embed_faces
 from umo.rewards.matching import MatchingResult, matching_rewards
+from umo.rewards.shaping import hinge
 from umo.rewards.single import single_rewards
 from umo.training.cache import Group
 from umo.training.config import RereflConfig
 from umo.training.log import Meter
+from umo.training.memory import Precision
 from umo.training.parallel import World
-from umo.training.rollout import denoise, predict_clean
+from umo.training.rollout import (
+    denoise,
+    last_steps,
+    predict_clean,
+    redraw,
+    straight_through,
+)
 
 TABLE_STEPS = 999
 """Steps of the training table of noise levels, so it has 1000 of them (as UNO's)."""
+FULL = Precision(name="float32", reason="the default")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +38,35 @@ class Draws:
     """Stop steps `[B,points]` of the roll-outs, from the noise end."""
     start: Tensor | None
     """Noise `[B,C,h,w]` that the roll-outs start from."""
+    redrawn: Tensor | None
+    """Noise `[B,points,C,h,w]` that finished latents are noised with again."""
     levels: Tensor | None
     """Rows `[B]` of the table of noise levels for the flow-matching loss."""
     noise: Tensor | None
     """Noise `[B,C,h,w]` of the flow-matching loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowPoint:
+    """Where a velocity is asked for."""
+
+    latents: Tensor
+    """`[B,C,h,w]`."""
+    sigma: Tensor
+    """`[B]`."""
+    conditioning: Conditioning
+    """Of the same `B` samples."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What this process adds to the loss and the means of a batch."""
+
+    loss: float = 0.0
+    reward: float = 0.0
+    judge: float = 0.0
+    faces: int = 0
+    """Found in all its pictures."""
 
 
 class Objective:
@@ -43,6 +77,7 @@ class Objective:
         base: The model with its LoRA.
         pack: Detector and reward embedder.
         world: Who else trains.
+        precision: Of the forward passes of the base.
     """
 
     def __init__(
@@ -51,81 +86,146 @@ class Objective:
         base: ReferenceModel,
         pack: FacePack,
         world: World | None = None,
+        precision: Precision = FULL,
     ) -> None:
         self.config = config
         self.base = base
         self.pack = pack
         self.world = world or World()
+        self.precision = precision
         self.generator = torch.Generator().manual_seed(config.seed)
         self.meter = Meter(self.world.device)
 
     def draw(self, group: Group, count: int) -> Draws:
         """The random numbers of the next batch, the same in every process."""
-        shape, generator = self.base.latent_shape(group.height, group.width), self.generator
-        stops = start = levels = noise = None
-        if self.config.reward != "none":
-            stops = draw_stops(self.config, count, generator)
+        config, generator = self.config, self.generator
+        shape = self.base.latent_shape(group.height, group.width)
+        stops = start = redrawn = levels = noise = None
+        if config.reward != "none":
+            stops = draw_stops(config, count, generator)
             start = torch.stack([torch.randn(shape, generator=generator) for _ in range(count)])
-        if self.config.anchor:
+            if config.picture == "redrawn":
+                redrawn = torch.randn((count, config.points, *shape), generator=generator)
+        if config.anchor or config.velocity_anchor:
             levels = torch.randint(0, TABLE_STEPS + 1, (count,), generator=generator)
             noise = torch.randn((count, *shape), generator=generator)
-        return Draws(stops=stops, start=start, levels=levels, noise=noise)
+        return Draws(stops=stops, start=start, redrawn=redrawn, levels=levels, noise=noise)
 
-    def backward(self, group: Group, rows: Tensor) -> tuple[float, int]:
+    def backward(
+        self, group: Group, rows: Tensor, *, look: bool = False, drift: bool = False
+    ) -> Outcome:
         """Add the gradient of samples `rows` to the parameters.
 
-        Returns:
-            This process's part of the loss, and the number of faces in its pictures.
+        Args:
+            group: Where the samples are.
+            rows: The batch.
+            look: Whether the judge looks at the pictures.
+            drift: Whether to measure how far the velocities are from those without LoRA.
         """
-        config, total, faces = self.config, 0.0, 0
+        config, outcome = self.config, Outcome()
         draws = self.draw(group, len(rows))
         for places, share in self.world.parts(len(rows), config.micro_batch):
             if config.reward != "none":
-                results, pictures = self.rewards(group, rows, draws, places)
+                results, pictures, judged = self.rewards(group, rows, draws, places, look=look)
                 rewards = torch.stack([result.reward for result in results])
-                loss = -config.reward_weight * rewards.mean() * share
+                loss = -config.reward_weight * hinge(rewards, config.hinge).mean() * share
                 if self.world.lock_step:
                     loss = loss + 0.0 * pictures.mean()
                 with self.meter.clock("backward"):
                     if loss.requires_grad:
                         loss.backward()
-                total += loss.item()
-                faces += sum(result.similarity.shape[1] for result in results)
-                self._record(results, share)
-            if config.anchor:
+                outcome.loss += loss.item()
+                outcome.faces += sum(result.similarity.shape[1] for result in results)
+                outcome.reward += rewards.mean().item() * share
+                outcome.judge += sum(r.reward.item() for r in judged) / len(results) * share
+                self._record(results, judged, share)
+            if config.anchor or config.velocity_anchor:
                 with self.meter.clock("anchor"):
-                    matching = self.flow_matching(group, rows, draws, places)
-                    (config.anchor * matching * share).backward()
-                total += config.anchor * matching.item() * share
-                self.meter.add(share, flow_matching=matching.item())
+                    outcome.loss += self._anchor(group, rows[places], draws, places, share, drift)
             self.meter.count(len(places) if share else 0)
-        return total, faces
+        return outcome
 
     def rewards(
-        self, group: Group, rows: Tensor, draws: Draws, places: Tensor
-    ) -> tuple[list[MatchingResult], Tensor]:
-        """Rewards of `len(places) * points` pictures, with gradient through one step of each.
+        self, group: Group, rows: Tensor, draws: Draws, places: Tensor, *, look: bool = False
+    ) -> tuple[list[MatchingResult], Tensor, list[MatchingResult]]:
+        """Rewards of `len(places) * points` pictures, with gradient to the LoRA.
 
         Args:
             group: Where the samples are.
             rows: The batch.
             draws: Its random numbers.
             places: Which samples of the batch.
+            look: Whether the judge looks at the pictures too.
 
         Returns:
-            The rewards, and the pictures `[n,3,H,W]` that were rewarded.
+            The rewards, the pictures `[n,3,H,W]`, and what the judge says of each, if it looks.
 
         Raises:
             UmoError: A picture is not finite.
         """
-        config, base, meter = self.config, self.base, self.meter
+        config, meter = self.config, self.meter
+        mine = rows[places]
+        clean = self._paint(group, mine, draws, places)
+        with meter.clock("step"), self.precision.autocast(clean.device):
+            pictures = self.base.decode(clean).float()
+            if not bool(pictures.isfinite().all()):
+                raise UmoError(
+                    "a roll-out painted a picture that is not finite",
+                    hint=f"lower lr ({config.lr})",
+                )
+        each = mine.repeat_interleave(config.points).tolist()
+        with meter.clock("reward"):
+            faces = detect_float(self.pack.detector, pictures)
+            found = embed_faces(pictures, faces, self.pack.reward)
+            results = self._compare([group.goals[row] for row in each], found)
+        judged: list[MatchingResult] = []
+        if look:
+            with meter.clock("judge"), torch.no_grad():
+                seen = embed_faces(pictures.detach(), faces, self.pack.judge)
+                judged = self._compare([group.judge_goals[row] for row in each], seen)
+        return results, pictures, judged
+
+    def flow_matching(
+        self, group: Group, mine: Tensor, draws: Draws, places: Tensor
+    ) -> tuple[Tensor, Tensor, FlowPoint]:
+        """The base's own loss: mean squared error of the velocity at table noise levels.
+
+        Returns:
+            The loss, the velocities `[B,C,h,w]`, and what they were asked for.
+        """
+        assert draws.levels is not None
+        assert draws.noise is not None
+        clean = group.latents[mine]
+        table = self.base.sigmas(TABLE_STEPS, group.height, group.width)
+        sigma = table[draws.levels[places]].to(clean.device)
+        noise = draws.noise[places].to(clean.device)
+        scale = sigma[:, None, None, None]
+        point = FlowPoint(
+            latents=(1 - scale) * clean + scale * noise,
+            sigma=sigma,
+            conditioning=group.conditioning[mine],
+        )
+        velocity = self._velocity(point)
+        return nn.functional.mse_loss(velocity, noise - clean), velocity, point
+
+    def _paint(self, group: Group, mine: Tensor, draws: Draws, places: Tensor) -> Tensor:
+        """Clean latents `[n,C,h,w]` of the pictures to reward, `points` for each sample in turn."""
+        config, base = self.config, self.base
         assert draws.stops is not None
         assert draws.start is not None
-        mine, stops = rows[places], draws.stops[places]
+        device, end = group.latents.device, config.rollout_steps
+        stops = draws.stops[places]
+        match config.picture:
+            case "last-steps":
+                stops = draws.stops[:1].expand(len(places), 1)
+            case "redrawn":
+                stops = torch.full((len(places), 1), end)
+            case "endpoint":
+                stops = torch.cat([stops, torch.full((len(places), 1), end)], dim=1)
+        whole = config.picture in ("redrawn", "endpoint")
         conditioning = group.conditioning[mine]
-        device = group.latents.device
-        sigmas = base.sigmas(config.rollout_steps, group.height, group.width).to(device)
-        with meter.clock("rollout"):
+        sigmas = base.sigmas(end, group.height, group.width).to(device)
+        with self.meter.clock("rollout"), self.precision.autocast(device):
             latents = denoise(
                 base,
                 draws.start[places].to(device),
@@ -133,59 +233,96 @@ class Objective:
                 sigmas,
                 stops,
                 guidance=config.guidance,
-                calls=int(draws.stops.max()) if self.world.lock_step else None,
+                calls=(end if whole else int(draws.stops.max())) if self.world.lock_step else None,
             )
         each = torch.arange(len(mine)).repeat_interleave(config.points)
-        with meter.clock("step"):
+        with self.meter.clock("step"), self.precision.autocast(device):
+            if config.picture == "last-steps":
+                rest = sigmas[int(stops[0, 0]) :]
+                return last_steps(base, latents[:, 0], conditioning, rest, guidance=config.guidance)
+            if config.picture == "redrawn":
+                assert draws.redrawn is not None
+                noise = draws.redrawn[places].to(device)
+                begin = redraw(latents, sigmas[-2], noise)
+                at = sigmas[-2].expand(len(each))
+            else:
+                begin = latents[:, : config.points]
+                at = sigmas[stops[:, : config.points].flatten().to(device)]
             clean = predict_clean(
-                base,
-                latents.flatten(0, 1),
-                sigmas[stops.flatten().to(device)],
-                conditioning[each],
-                guidance=config.guidance,
+                base, begin.flatten(0, 1), at, conditioning[each], guidance=config.guidance
             )
-            pictures = base.decode(clean)
-            if not bool(pictures.isfinite().all()):
-                raise UmoError(
-                    "a roll-out painted a picture that is not finite",
-                    hint=f"lower lr ({config.lr})",
-                )
-        with meter.clock("reward"):
-            faces = detect_float(self.pack.detector, pictures)
-            found = embed_faces(pictures, faces, self.pack.reward)
-            goals = [group.goals[row] for row in mine[each].tolist()]
-            if config.reward == "single":
-                return single_rewards(goals, found), pictures
-            return matching_rewards(goals, found, config.matching), pictures
+            if config.picture == "endpoint":
+                return straight_through(latents[:, -1][each], clean)
+            return clean
 
-    def flow_matching(self, group: Group, rows: Tensor, draws: Draws, places: Tensor) -> Tensor:
-        """The base's own loss: mean squared error of the velocity at table noise levels."""
-        assert draws.levels is not None
-        assert draws.noise is not None
-        mine = rows[places]
-        clean = group.latents[mine]
-        table = self.base.sigmas(TABLE_STEPS, group.height, group.width)
-        sigma = table[draws.levels[places]].to(clean.device)
-        noise = draws.noise[places].to(clean.device)
-        scale = sigma[:, None, None, None]
-        velocity = self.base.velocity(
-            (1 - scale) * clean + scale * noise,
-            sigma,
-            group.conditioning[mine],
-            guidance=self.config.anchor_guidance,
-        )
-        return nn.functional.mse_loss(velocity.float(), noise - clean)
+    def _compare(self, goals: list[Tensor], found: list[Tensor]) -> list[MatchingResult]:
+        if self.config.reward == "single":
+            return single_rewards(goals, found)
+        return matching_rewards(goals, found, self.config.matching)
 
-    def _record(self, results: Sequence[MatchingResult], share: float) -> None:
+    def _anchor(
+        self,
+        group: Group,
+        mine: Tensor,
+        draws: Draws,
+        places: Tensor,
+        share: float,
+        drift: bool,
+    ) -> float:
+        """Add the gradient of the anchors; their value.
+
+        `anchor * |v - (noise - x0)|^2 + velocity_anchor * |v - v_base|^2`, the second one the
+        distance to the model without LoRA at the same place.
+        """
+        config = self.config
+        matching, velocity, point = self.flow_matching(group, mine, draws, places)
+        loss = config.anchor * matching
+        self.meter.add(share, flow_matching=matching.item())
+        if config.velocity_anchor or drift:
+            with self.base.lora_off(), torch.no_grad():
+                before = self._velocity(point)
+            distance = velocity_distance(velocity, before)
+            self.meter.add(share, drift=distance.item())
+            if config.velocity_anchor:
+                loss = loss + config.velocity_anchor * distance
+        loss = loss * share
+        loss.backward()
+        return loss.item()
+
+    def _velocity(self, point: FlowPoint) -> Tensor:
+        with self.precision.autocast(point.latents.device):
+            return self.base.velocity(
+                point.latents,
+                point.sigma,
+                point.conditioning,
+                guidance=self.config.anchor_guidance,
+            ).float()
+
+    def _record(
+        self, results: Sequence[MatchingResult], judged: Sequence[MatchingResult], share: float
+    ) -> None:
         for result in results:
+            reward = result.reward.item()
             self.meter.add(
                 share / len(results),
-                reward=result.reward.item(),
+                reward=reward,
                 matched=result.matched,
                 mismatched=result.mismatched,
                 missing=result.missing,
                 faces=result.similarity.shape[1],
+                **{f"reward_people_{result.similarity.shape[0]}": reward},
             )
+        for result in judged:
+            self.meter.add(share / len(judged), judge=result.reward.item())
+
+
+def velocity_distance(velocity: Tensor, other: Tensor) -> Tensor:
+    """Mean squared difference of velocities `[B,C,h,w]`.
+
+    The reverse KL divergence of two flow models is a weighted integral of it (as in Flow-GRPO,
+    arXiv 2505.05470), so it anchors a tuned model to the one it comes from.
+    """
+    return nn.functional.mse_loss(velocity, other)
 
 
 def draw_stops(config: RereflConfig, count: int, generator: torch.Generator) -> Tensor:

@@ -56,15 +56,13 @@ class World:
         """This process's samples of a batch of `count`, in passes of at most `most`.
 
         Returns:
-            For each pass the samples' places in the batch, and their share of it. In lock step
-            there are as many passes everywhere: one without samples repeats one with share 0.
+            For each pass the samples' places in the batch, and their share of it. There are as
+            many passes everywhere: one without samples repeats one with share 0.
         """
         passes = -(-count // (self.size * (most or count)))
         slices = torch.arange(count).tensor_split(self.size * passes)
         mine = slices[self.rank * passes : (self.rank + 1) * passes]
-        if self.lock_step:
-            return [(p, len(p) / count) if len(p) else (torch.arange(1), 0.0) for p in mine]
-        return [(places, len(places) / count) for places in mine if len(places)]
+        return [(p, len(p) / count) if len(p) else (torch.arange(1), 0.0) for p in mine]
 
     def add(self, values: Sequence[float]) -> list[float]:
         """Each value, added up over all processes."""

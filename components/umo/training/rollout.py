@@ -4,6 +4,7 @@
 seen from any step are `x0 = x - sigma * v`, with the shifted `sigma` that `model.sigmas` gives.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -76,6 +77,55 @@ def predict_clean(
     """Clean latents `[B,C,h,w]` seen in one step from `latents` at `sigma` `[B]`, with gradient."""
     velocity = model.velocity(latents, sigma, conditioning, guidance=guidance)
     return latents - sigma[:, None, None, None] * velocity
+
+
+def last_steps(
+    model: ReferenceModel,
+    latents: Tensor,
+    conditioning: Conditioning,
+    sigmas: Tensor,
+    *,
+    guidance: float,
+) -> Tensor:
+    """Clean latents `[B,C,h,w]` by the remaining Euler steps, all with gradient (DRaFT-K).
+
+    `x <- x + (sigma_next - sigma) * v` from `latents` at `sigmas[0]` to `sigmas[-1] = 0`; what lies
+    before is without gradient (Clark et al., arXiv 2309.17400, section 4.2; AlignProp truncates so
+    too). With one step left it is the one-step prediction.
+
+    Args:
+        model: The model that paints.
+        latents: `[B,C,h,w]` at the first of the sigmas.
+        conditioning: Of the same `B` samples.
+        sigmas: `[K+1]`, the last ones of the roll-out.
+        guidance: Guidance scale.
+    """
+    for sigma, following in itertools.pairwise(sigmas):
+        velocity = model.velocity(
+            latents, sigma.expand(len(latents)), conditioning, guidance=guidance
+        )
+        latents = latents + (following - sigma) * velocity
+    return latents
+
+
+def redraw(clean: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """Finished latents, noised again to `sigma`: what DRaFT-LV takes its last step from.
+
+    `x = (1 - sigma) * x0 + sigma * noise` for several noises `[B,C,h,w]` gives several gradients of
+    one roll-out, and their mean has less variance (Clark et al., arXiv 2309.17400, algorithm 2).
+    """
+    return (1 - sigma) * clean + sigma * noise
+
+
+def straight_through(endpoint: Tensor, clean: Tensor) -> Tensor:
+    """The value of the roll-out's own end, the gradient of the one-step prediction.
+
+    `x = x_end + (x0 - stop(x0))`: the reward sees the picture that the model really paints, not the
+    blurred guess from a middle step, and its gradient goes to the velocity at that step. After the
+    lesson of FlowBP (arXiv 2606.11075) that a reward on the true endpoint beats one on the guess;
+    the estimator is the straight-through one of Bengio et al. (arXiv 1308.3432).
+    """
+    return endpoint + (clean - clean.detach())
 
 
 def sample(

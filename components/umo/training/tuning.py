@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, astuple
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,17 @@ from umo.training.cache import EncodedDataset, Group, batches, encode_dataset
 from umo.training.checkpoint import Checkpoint, Checkpoints
 from umo.training.config import RereflConfig
 from umo.training.interrupt import Interruption
-from umo.training.log import append_line, machine
+from umo.training.log import append_line, machine, peak_memory
+from umo.training.memory import choose_precision, recompute_blocks
 from umo.training.objective import Objective
 from umo.training.parallel import World
 from umo.training.state import State
+from umo.training.vigil import Vigil
 
 LORA = "lora.safetensors"
 METRICS = "metrics.jsonl"
+ALARM = 5
+"""Looks of the judge without a rise after which there is an alarm if the reward has risen."""
 FACELESS = 10
 """After so many steps in a row without a face in any picture a run ends: it cannot learn."""
 
@@ -76,6 +81,7 @@ class Tuning:
         self._report: Progress = progress if world.first else lambda line: None
         self._started = time.perf_counter()
         self._faceless = 0
+        self._vigil = Vigil()
         self._line: dict[str, Any] = {}
         self._encoded: EncodedDataset
         self._batches: Iterator[tuple[Group, Tensor]]
@@ -136,15 +142,29 @@ class Tuning:
         """Encode the data, attach the LoRA, and take up a checkpoint where there is one."""
         config, base, world = self.config, self.base, self.world
         base.without_lora()
-        self._encoded = encode_dataset(self.dataset, base, self.pack, config.goal, self._report)
-        base.add_lora(config.rank, seed=config.seed)
+        self._encoded = encode_dataset(
+            self.dataset,
+            base,
+            self.pack,
+            config.goal,
+            self._report,
+            judge=bool(config.judge_every),
+        )
+        precision = choose_precision(config.precision, world.device)
+        if precision.low:
+            base.transformer.to(torch.bfloat16)
+        for parameter in base.add_lora(config.rank, seed=config.seed):
+            parameter.data = parameter.data.float()
+        if config.recompute:
+            recompute_blocks(base.transformer)
+            recompute_blocks(base.decoder)
         world.shard(base.transformer)
         named = {n: p for n, p in base.transformer.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        self._objective = Objective(config, base, self.pack, world)
+        self._objective = Objective(config, base, self.pack, world, precision)
         self._state = State(named, self._optimizer, self._objective.generator, config.ema)
         self._prepare_folder("" if checkpoint is None else checkpoint.text(METRICS))
         if checkpoint:
@@ -166,36 +186,41 @@ class Tuning:
                 face; nothing has changed then.
         """
         config, world = self.config, self.world
-        loss, faces = self._objective.backward(*next(self._batches))
+        number = self.done + 1
+        logs = number % config.log_every == 0 or number == config.steps
+        looks = bool(config.judge_every) and number % config.judge_every == 0
+        outcome = self._objective.backward(*next(self._batches), look=looks, drift=logs)
         world.add_gradients(self._parameters)
         norm = nn.utils.clip_grad_norm_(self._parameters, config.clip)
         size = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         late = self.elapsed > (config.max_seconds or math.inf)
-        asked = interruption.asked
-        loss, faces, requests, lateness = world.add([loss, faces, asked, late])
+        loss, reward, judge, faces, requests, lateness = world.add(
+            [*astuple(outcome), interruption.asked, late]
+        )
         if not math.isfinite(loss) or not math.isfinite(size):
             raise UmoError(
-                f"step {self.done + 1}: the loss {loss} or its gradient's norm {size} is not "
-                "finite",
+                f"step {number}: the loss {loss} or its gradient's norm {size} is not finite",
                 hint=f"lower lr ({config.lr}); what was saved before stays in {self.out}",
             )
         self._faceless = 0 if faces or config.reward == "none" else self._faceless + 1
         if self._faceless == FACELESS:
             raise UmoError(
                 f"no face was found in the pictures of {FACELESS} steps in a row, up to step "
-                f"{self.done + 1}",
+                f"{number}",
                 hint="begin with a base that paints faces, or lower lr and reward_weight; what was "
                 f"saved before stays in {self.out}",
             )
-        rate = config.lr * min(1.0, (self.done + 1) / max(1, config.warmup))
+        rate = config.lr * min(1.0, number / max(1, config.warmup))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
-        self.done += 1
+        self.done = number
         self._state.average(self.done)
         self._objective.meter.add(loss=loss, grad_norm=size, lr=rate)
-        self.over = self.done == config.steps or lateness > 0
+        if looks:
+            self._look(reward, judge)
+        self.over = self.over or self.done == config.steps or lateness > 0
         if self.done % config.log_every == 0 or self.over:
             self._log()
         return requests > 0
@@ -209,6 +234,7 @@ class Tuning:
             "settings": self.settings,
             "code": code_version(),
             "faceless": self._faceless,
+            "vigil": self._vigil.state(),
             "line": self._line,
             "meter": self._objective.meter.state(self.world),
         }
@@ -235,6 +261,8 @@ class Tuning:
                 "weights": result["digest"],
                 "training": result,
                 "machine": machine(self.world.device),
+                "precision": asdict(self._objective.precision),
+                "processes": self.world.size,
             }
             files = {name: sha256(self.out / name) for name in (LORA, METRICS)}
             write_text(self.out / MANIFEST, manifest_text(files, facts))
@@ -257,13 +285,37 @@ class Tuning:
         self.done, self.over, self._line = facts["step"], facts["over"], facts["line"]
         self._started = time.perf_counter() - facts["elapsed"]
         self._faceless = facts["faceless"]
-        if self.world.first:
-            self._objective.meter.restore(facts["meter"])
+        self._vigil = Vigil(**facts["vigil"])
+        self._objective.meter.restore(facts["meter"], self.world)
         self._report({"phase": "train", "done": self.done, "total": self.config.steps})
+
+    def _look(self, reward: float, judge: float) -> None:
+        """Take in what the judge saw; it may end the run, or raise an alarm."""
+        self._vigil.look(reward, judge)
+        patience = self.config.patience or ALARM
+        if self._vigil.alarm(patience) and self._vigil.still == patience:
+            log.warning(
+                "step %d: the reward rises (%.3f to %.3f) and the judge does not (%.3f, best %.3f)",
+                self.done,
+                self._vigil.reward_then,
+                self._vigil.reward,
+                self._vigil.judge,
+                self._vigil.best,
+            )
+        self.over = self.config.patience is not None and self._vigil.over(patience)
 
     def _log(self) -> None:
         measures = self._objective.meter.take(self.world)
-        self._line = {"step": self.done, "elapsed": self.elapsed, **measures}
+        memory = peak_memory(self.world.device)
+        self._line = {
+            "step": self.done,
+            "elapsed": self.elapsed,
+            **measures,
+            "peak_memory_mb": memory / 2**20,
+        }
+        if self.config.judge_every:
+            alarm = self._vigil.alarm(self.config.patience or ALARM)
+            self._line |= {"judge_still": self._vigil.still, "judge_alarm": int(alarm)}
         if self.world.first:
             append_line(self.out / METRICS, self._line)
             total = self.config.steps

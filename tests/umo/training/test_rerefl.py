@@ -47,7 +47,7 @@ def test_the_reward_reaches_every_lora_parameter_and_nothing_else(
     for parameter in everything(model, pack):
         parameter.requires_grad_(True)
     objective, rows = Objective(SMALL, model, pack), torch.arange(4)
-    results, _ = objective.rewards(group, rows, objective.draw(group, 4), rows)
+    results, _, _ = objective.rewards(group, rows, objective.draw(group, 4), rows)
     torch.stack([result.reward for result in results]).mean().backward(inputs=lora)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in lora)
     mine = {id(parameter) for parameter in lora}
@@ -76,7 +76,7 @@ def test_the_reward_rises(
         )
         draws = objective.draw(group, len(rows))
         with torch.no_grad():
-            results, _ = objective.rewards(group, rows, draws, torch.arange(len(rows)))
+            results, _, _ = objective.rewards(group, rows, draws, torch.arange(len(rows)))
         return np.array([result.reward.item() for result in results])
 
     before = rewards()
@@ -98,7 +98,7 @@ def test_plain_fine_tuning_lowers_the_flow_matching_loss(
         )
         draws = objective.draw(group, len(rows))
         with torch.no_grad():
-            return objective.flow_matching(group, rows, draws, torch.arange(len(rows))).item()
+            return objective.flow_matching(group, rows, draws, torch.arange(len(rows)))[0].item()
 
     before = loss()
     train(config, base=model, dataset=dataset, pack=pack, out=tmp_path / "out")
