@@ -31,6 +31,10 @@ def train(
             show_default="`checkpoints` in --out",
         ),
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps encoded datasets.", show_default=False),
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
     """Tune a LoRA on a base with the matching reward.
@@ -52,5 +56,6 @@ def train(
             folder=out,
             progress=progress,
             checkpoints=checkpoints,
+            cache=cache,
         )
     print_manifest(out, output)

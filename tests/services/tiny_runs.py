@@ -17,6 +17,7 @@ import torch
 
 from services.processes import free_ports
 from services.tiny_training import TinyModel, tiny_pack
+from umo.bases.embedded import tiny
 from umo.data.shards import Dataset
 from umo.errors import UmoError
 from umo.training.parallel import joined
@@ -47,6 +48,8 @@ class Job:
     sharded: bool = False
     config: RereflConfig = CONFIG
     checkpoints: str | None = None
+    flux: bool = False
+    """Whether to tune a tiny FLUX with peft's LoRA instead of two linear layers."""
 
 
 def start(
@@ -134,7 +137,7 @@ def _work(job: Job, rank: int, port: int, die_at: int | None, crash_after: int |
         with joined(sharded=job.sharded) as world:
             train(
                 job.config,
-                base=TinyModel(),
+                base=tiny(0) if job.flux else TinyModel(),
                 dataset=Dataset(job.data),
                 pack=tiny_pack(),
                 out=job.out,

@@ -21,6 +21,7 @@ def run(
     folder: Path,
     progress: Progress = ignore,
     checkpoints: str | None = None,
+    cache: Path | None = None,
 ) -> Outcome:
     """Tune `base` on the dataset in `data` into `folder`, unless that result is there.
 
@@ -35,6 +36,7 @@ def run(
         folder: Gets `lora.safetensors`, `metrics.jsonl` and `manifest.json`.
         progress: Called with `done`, `total` and the measures of `umo.training.rerefl.train`.
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `folder`.
+        cache: A folder for encoded datasets, so that each is encoded once.
     """
     model, faces, dataset = load_base(base), load_pack(pack), Dataset(data)
     name = lineage.identity(
@@ -53,6 +55,7 @@ def run(
             out=folder,
             progress=progress,
             checkpoints=checkpoints,
+            cache=cache,
             world=world,
         )
         if world.first:

@@ -51,6 +51,7 @@ def train(
     out: Path,
     progress: Progress | None = None,
     checkpoints: str | None = None,
+    cache: Path | None = None,
     world: World | None = None,
 ) -> dict[str, Any]:
     """Tune a fresh LoRA on `base`, which keeps it attached.
@@ -69,6 +70,7 @@ def train(
             metrics.
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `out`. They are
             removed at the end.
+        cache: A folder for encoded datasets, so that each is encoded once; None keeps none.
         world: The processes that train together; None is this one alone.
 
     Returns:
@@ -90,6 +92,7 @@ def train(
         out=out,
         world=world,
         progress=progress or (lambda line: None),
+        cache=cache,
     )
     saved = Checkpoints(place_of(checkpoints or str(out / CHECKPOINTS)), world)
     if finished := tuning.finished():

@@ -2,10 +2,11 @@
 
 The weights are random, since neither time nor memory depends on their values. Accounted is what
 torch's operators say on the meta device, which computes nothing: operations of every pass, bytes of
-weights, gradients, moments and of what the backward pass keeps. A step on one sample is, on average
-over the window, `T - (Ts + Te) / 2` passes without gradient, one step with gradient through the
-transformer and the decoder, and one pass of the flow-matching loss. The faces are left out: their
-networks are a thousandth of it.
+weights, gradients, moments and of what the backward pass keeps when blocks are recomputed; what one
+block needs while it is recomputed comes on top and is only measured. A step on one sample is, on
+average over the window, `T - (Ts + Te) / 2` passes without gradient, one step with gradient through
+the transformer and the decoder, and one pass of the flow-matching loss. The networks for faces are
+left out.
 
 Measured, where there is a CUDA device, are seconds by part and the highest memory of whole steps of
 `umo.training.objective`; utilisation is accounted operations by measured time and the device's

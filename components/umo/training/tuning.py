@@ -23,9 +23,10 @@ from umo.errors import DiffersError, NotFoundError, UmoError
 from umo.faces.packs import FacePack
 from umo.files import MANIFEST, manifest_text, read_manifest, sha256, write_errors, write_text
 from umo.lineage import code_version
-from umo.training.cache import EncodedDataset, Group, batches, encode_dataset
+from umo.training.cache import EncodedDataset, Group, batches
 from umo.training.checkpoint import Checkpoint, Checkpoints
 from umo.training.config import RereflConfig
+from umo.training.encoded import encode_once
 from umo.training.interrupt import Interruption
 from umo.training.log import append_line, machine, peak_memory
 from umo.training.memory import choose_precision, recompute_blocks
@@ -57,6 +58,7 @@ class Tuning:
         out: Folder of weights, metrics and manifest.
         world: The processes that train together.
         progress: Called in the first process with `phase`, `done`, `total` and the metrics.
+        cache: Folder of encoded datasets, if they are to be kept.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Tuning:
         out: Path,
         world: World,
         progress: Progress,
+        cache: Path | None,
     ) -> None:
         self.config = config
         self.base = base
@@ -78,6 +81,7 @@ class Tuning:
         self.world = world
         self.done = 0
         self.over = False
+        self._cache = cache
         self._report: Progress = progress if world.first else lambda line: None
         self._started = time.perf_counter()
         self._faceless = 0
@@ -142,13 +146,15 @@ class Tuning:
         """Encode the data, attach the LoRA, and take up a checkpoint where there is one."""
         config, base, world = self.config, self.base, self.world
         base.without_lora()
-        self._encoded = encode_dataset(
+        self._encoded = encode_once(
             self.dataset,
             base,
             self.pack,
             config.goal,
             self._report,
             judge=bool(config.judge_every),
+            cache=self._cache,
+            world=world,
         )
         precision = choose_precision(config.precision, world.device)
         if precision.low:

@@ -65,6 +65,21 @@ def test_a_run_goes_on_with_another_number_of_processes(
     same(single, job)
 
 
+def test_flux_sharded_has_the_weights_of_one_process(single: Job, tmp_path: Path) -> None:
+    few = replace(
+        CONFIG, steps=4, log_every=1, rollout_steps=2, recompute=True, velocity_anchor=0.1
+    )
+    alone = replace(single, out=tmp_path / "alone", config=few, flux=True)
+    run(alone)
+    pair = replace(alone, out=tmp_path / "pair", size=2, sharded=True)
+    run(pair)
+    same(alone, pair)
+    halted = replace(pair, out=tmp_path / "halted")
+    assert 1 in end(start(halted, crash_after=3))
+    run(replace(halted, size=1))
+    same(alone, halted)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("most", [None, 1, 2])
 def test_shares_cover_the_batch_once(size: int, most: int | None) -> None:
