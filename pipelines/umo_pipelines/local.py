@@ -12,10 +12,11 @@ from pathlib import Path
 
 from kfp import local
 
+from umo_pipelines.evaluation import evaluation
 from umo_pipelines.promotion import promotion
 from umo_pipelines.training import training
 
-PIPELINES = {"training": training, "promotion": promotion}
+PIPELINES = {"training": training, "evaluation": evaluation, "promotion": promotion}
 
 
 def main(pipeline: str, arguments: Path) -> None:

@@ -8,35 +8,117 @@ digests of the steps before are parameters; the steps themselves look for finish
 
 from kfp import dsl
 
-IMAGE = "umo-platform/python-steps:0.1.0"
+IMAGE = "umo-platform/components:0.1.0-cpu"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def synthesize(out: str, split: str, config: str, code: str) -> str:
+def synthesize(
+    out: str, split: str, config: str, code: str, dataset: dsl.Output[dsl.Dataset]
+) -> str:
     """Render the people of a split; the dataset's digest."""
-    from umo.steps import entry
+    from pathlib import Path
 
-    return entry.synthesize(out, split, config)
+    from umo.steps import entry
+    from umo.steps.layout import Layout
+    from umo_pipelines.artifacts import describe
+
+    digest = entry.synthesize(out, split, config)
+    describe(dataset, Layout(Path(out)).data(split))
+    return digest
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate(out: str, split: str, data: str, code: str) -> str:
+    """Verify every byte of a split, and that it has samples; its digest."""
+    from pathlib import Path
+
+    from umo.steps.layout import Layout
+    from umo_pipelines.artifacts import check_dataset
+
+    return check_dataset(Layout(Path(out)).data(split), data)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(
-    out: str, config: str, base: str, base_digest: str, pack: str, data: str, code: str
+    out: str,
+    config: str,
+    base: str,
+    base_digest: str,
+    pack: str,
+    data: str,
+    code: str,
+    job: str,
+    lora: dsl.Output[dsl.Model],
 ) -> str:
-    """Tune a LoRA on the tuning split; the digest of its folder."""
-    from umo.steps import entry
+    """Tune a LoRA on the tuning split, here or as the TrainJob that `job` orders as JSON.
 
-    return entry.train(out, config, base, pack, data)
+    The digest of its folder.
+    """
+    import json
+    from pathlib import Path
+
+    from umo.steps.layout import Layout
+    from umo_pipelines.artifacts import describe
+
+    if job:
+        from umo_pipelines import trainjob
+
+        digest = trainjob.train(out, config, base, pack, data, order=json.loads(job))
+    else:
+        from umo.steps import entry
+
+        digest = entry.train(out, config, base, pack, data)
+    describe(lora, Layout(Path(out)).train)
+    return digest
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
-    out: str, config: str, base: str, base_digest: str, pack: str, data: str, tuned: str, code: str
+    out: str,
+    config: str,
+    base: str,
+    base_digest: str,
+    pack: str,
+    data: str,
+    tuned: str,
+    code: str,
+    report: dsl.Output[dsl.HTML],
+    scores: dsl.Output[dsl.Metrics],
 ) -> str:
     """Judge base and tuned on the held-out split; the result's digest."""
-    from umo.steps import entry
+    from pathlib import Path
 
-    return entry.evaluate(out, config, base, pack, data, tuned)
+    from umo.steps import entry
+    from umo.steps.layout import Layout
+    from umo_pipelines.artifacts import show
+
+    digest = entry.evaluate(out, config, base, pack, data, tuned)
+    show(Layout(Path(out)).evaluation, report, scores)
+    return digest
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fetch(out: str, model: str, version: str, digest: str) -> str:
+    """Get a version of a model from MLflow as if it was trained here; the digest of its folder."""
+    from umo_pipelines import evaluated
+
+    return evaluated.fetch(out, model, version, digest)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def record(out: str, model: str, evaluation: str) -> str:
+    """Record an evaluation of a version in MLflow; the id of its run."""
+    from umo_pipelines import evaluated
+
+    return evaluated.record(out, model, evaluation)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report(out: str) -> str:
+    """Say how a run ended, whatever happened: its last event, in words."""
+    from umo_pipelines.artifacts import ending
+
+    return ending(out)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -1,0 +1,19 @@
+"""Compile every pipeline: `python -m umo_pipelines.compiled FOLDER`."""
+
+import sys
+from pathlib import Path
+
+from kfp import compiler
+
+from umo_pipelines.local import PIPELINES
+
+
+def main(folder: Path) -> None:
+    """Write the IR of each pipeline as YAML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pipeline in PIPELINES.items():
+        compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

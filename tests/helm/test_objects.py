@@ -1,0 +1,101 @@
+"""Every object by the schema that the cluster checks it with; a missing schema is a failure."""
+
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from services.helm_chart import ROOT, Manifest, rendered
+from services.schemas import CRDS, crd
+
+KUBERNETES = "1.36"
+OURS = ("trainer.kubeflow.org/", "keda.sh/", "gateway.networking.k8s.io/")
+FOREIGN = ("monitoring.coreos.com/", "gateway.envoyproxy.io/")
+"""Kinds whose schemas no package carries; looked at field by field below."""
+
+
+def test_kubernetes_takes_every_object(manifests: list[Manifest]) -> None:
+    for one in manifests:
+        if not one["apiVersion"].startswith((*OURS, *FOREIGN)):
+            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"no CRDs in {CRDS}")
+def test_custom_resources_fit_their_definitions(manifests: list[Manifest]) -> None:
+    for one in manifests:
+        if one["apiVersion"].startswith(OURS):
+            group, version = one["apiVersion"].split("/")
+            jsonschema.validate(one, crd(group, one["kind"], version))
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"no CRDs in {CRDS}")
+@pytest.mark.parametrize("wrong", ["replicas", "numNode"])
+def test_the_definitions_refuse_what_they_do_not_know(wrong: str) -> None:
+    (runtime,) = [one for one in rendered("gpu") if one["kind"] == "ClusterTrainingRuntime"]
+    runtime["spec"]["mlPolicy"][wrong] = 1
+    with pytest.raises(jsonschema.ValidationError, match=wrong):
+        jsonschema.validate(runtime, crd("trainer.kubeflow.org", runtime["kind"], "v1alpha1"))
+
+
+def test_monitors_scrape_a_port_that_is_there() -> None:
+    manifests = rendered("gpu")
+    (monitor,) = [one for one in manifests if one["kind"] == "ServiceMonitor"]
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    services = [
+        one
+        for one in manifests
+        if one["kind"] == "Service" and wanted <= one["metadata"]["labels"].items()
+    ]
+    (service,) = services
+    ports = {port["name"] for port in service["spec"]["ports"]}
+    assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+
+
+def test_queries_ask_for_metrics_that_are_counted() -> None:
+    """Every `umo_` metric of alerts, dashboards and KEDA is one that the gate counts."""
+    import re
+
+    from prometheus_client import generate_latest
+
+    from umo_serving.gate.metrics import Metrics
+
+    metrics = Metrics()
+    for counted in (metrics.calls, metrics.seconds, metrics.scores):
+        counted.labels(*("x" for _ in counted._labelnames))
+    known = set(re.findall(r"^(umo_\w+)", generate_latest(metrics.registry).decode(), re.M))
+    text = yaml.safe_dump(
+        [
+            one
+            for one in rendered("gpu")
+            if one["kind"] in ("PrometheusRule", "ScaledObject", "ConfigMap")
+        ]
+    )
+    asked = set(re.findall(r"umo_(?:calls|queue|generation|identity)\w*", text))
+    assert asked
+    assert asked <= known
+
+
+def test_selectors_find_their_pods(manifests: list[Manifest]) -> None:
+    labels = [
+        one["spec"]["template"]["metadata"]["labels"].items()
+        for one in manifests
+        if one["kind"] in ("Deployment", "StatefulSet")
+    ]
+    for one in manifests:
+        if one["kind"] == "Service":
+            assert any(one["spec"]["selector"].items() <= found for found in labels)
+        if one["kind"] == "PodDisruptionBudget":
+            wanted = one["spec"]["selector"]["matchLabels"].items()
+            assert any(wanted <= found for found in labels)
+
+
+def test_every_file_of_the_chart_is_read() -> None:
+    templates = "".join(
+        path.read_text()
+        for path in (ROOT / "helm/umo-platform/templates").rglob("*")
+        if path.is_file()
+    )
+    for file in Path(ROOT / "helm/umo-platform/files").iterdir():
+        assert f"files/{file.name}" in templates
