@@ -108,7 +108,7 @@ def test_a_full_disk_changes_nothing_until_there_is_room(
     repository = site.server.folder.repository
     with full_disk(site.registry.store, site.server.folder.path, 100_000) as (follower, said):
         now = champion(site.registry, site.ledger, 0.97, tmp_path)
-        while "File too large" not in said.get(timeout=300):
+        while "cannot" not in said.get(timeout=300):
             pass
         assert answering(site.server) == before
         assert not list(repository.glob(".*"))

@@ -1,5 +1,6 @@
 """Deployments to a real server: what answers afterwards, and what must not."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def deployer(server: Triton, registry: Registry, ledger: Ledger) -> Deployer:
     return Deployer(server.folder, registry, ledger, NAME, policy=policy)
 
 
+def await_end(server: Triton, model: str) -> None:
+    """Wait until the process of a version that was unloaded is gone."""
+    end = time.monotonic() + 120
+    while any(model in " ".join(one.cmdline()) for one in server.processes().values()):
+        assert time.monotonic() < end, f"{model} lives on"
+        time.sleep(0.2)
+
+
 def test_champions_are_served_as_they_come_and_go(
     server: Triton, registry: Registry, ledger: Ledger, deployer: Deployer, tmp_path: Path
 ) -> None:
@@ -57,6 +66,7 @@ def test_champions_are_served_as_they_come_and_go(
     deployer.once()
     assert answering(server) == second
     assert loaded(server) == {"umo_v2"}
+    await_end(server, "umo_v1")
     assert ledger.events(NAME, kind="deployed")[-1].previous == first
 
     rollback(registry, ledger, NAME, actor=PROMOTER, reason="hands")

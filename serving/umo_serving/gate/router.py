@@ -241,19 +241,22 @@ class Router:
             iter([message]), timeout=SECONDS, metadata=tuple(call.headers.items())
         )
         finished = False
+        last: wire.Outputs = {}
         try:
+            # Read to the end: Triton never unloads a version that owes somebody an end.
             async with aclosing(_answers(answers)) as all_found:
                 async for found in all_found:
-                    finished = "FAILURE" in found or "PICTURES" in found
-                    if "FAILURE" in found:
-                        raise parse(found["FAILURE"][0].decode())
-                    if "PICTURES" in found:
-                        reply = outputs.reply(found)
-                        if measured:
-                            self._score(call, reply)
-                        yield reply if call.request.matches else replace(reply, matches=[])
+                    if "FAILURE" in found or "PICTURES" in found:
+                        finished, last = True, found
                     elif "STEP" in found:
                         yield Step.of(found)
+            if "FAILURE" in last:
+                raise parse(last["FAILURE"][0].decode())
+            if "PICTURES" in last:
+                reply = outputs.reply(last)
+                if measured:
+                    self._score(call, reply)
+                yield reply if call.request.matches else replace(reply, matches=[])
         finally:
             answers.cancel()
             if not finished:
