@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.run import get_args_parser
 from typer.main import get_command
 
 from umo_cli import main
@@ -33,6 +34,10 @@ def test_shown_command(command: tuple[str, ...]) -> None:
         assert main.execute(arguments) == 0
     elif program == ".venv/bin/umo":
         parse(get_command(main.app), "umo", arguments)
+    elif program == ".venv/bin/torchrun":
+        launched = get_args_parser().parse_args(arguments)
+        assert (launched.no_python, launched.training_script) == (True, ".venv/bin/umo")
+        parse(get_command(main.app), "umo", launched.training_script_args)
     else:
         assert program == ".venv/bin/mlflow"
 
