@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from services.candidates import PROMOTER
-from services.deployments import NAME, answering, candidate, champion, empty_server
+from services.deployments import NAME, answering, candidate, champion
 from services.people import Person
+from services.triton import empty_server
 from umo.errors import ExitCode
 from umo.ledger import Ledger
 from umo.promotion import promote
