@@ -19,6 +19,10 @@ def release(
     ] = None,
     base: BaseOption = "embedded",
     hours: Annotated[float, typer.Option(help="How long to wait for a reviewer.", min=0)] = 72.0,
+    minutes: Annotated[
+        float,
+        typer.Option(help="How long to wait for a deployer afterwards; 0 does not wait.", min=0),
+    ] = 0.0,
     out: Annotated[
         Path, typer.Option(help="Run folder of the candidate: its datasets, and where logs go.")
     ] = DEFAULT_RUN,
@@ -43,6 +47,7 @@ def release(
             policy=load_policy(policy),
             base=base,
             hours=hours,
+            minutes=minutes,
         )
     if output == "json":
         print_json(summary)

@@ -44,6 +44,12 @@ VersionOption = Annotated[
 HoursOption = Annotated[
     float, typer.Option("--hours", min=0.0, help="How long a promotion waits for a reviewer.")
 ]
+MinutesOption = Annotated[
+    float,
+    typer.Option(
+        "--minutes", min=0.0, help="How long a promotion waits for a deployer; 0 does not wait."
+    ),
+]
 ImageOption = Annotated[
     str, typer.Option("--image", help="Image of every step.", show_default="the built-in one")
 ]
@@ -78,6 +84,7 @@ def submit(
     version: VersionOption = "champion",
     base: BaseOption = "embedded",
     hours: HoursOption = 72.0,
+    minutes: MinutesOption = 30.0,
     local: Annotated[bool, typer.Option("--local", help="Run it here, and wait.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and submit nothing.")
@@ -97,7 +104,9 @@ def submit(
         from umo_pipelines import orders
         from umo_pipelines.remote import Package, Remote
 
-        values = _values(pipeline, out, config, assignments, model, version, base, hours, local)
+        values = _values(
+            pipeline, out, config, assignments, model, version, base, hours, minutes, local
+        )
         if local:
             facts: dict[str, Any] = orders.run_here(pipeline, values, out)
         else:
@@ -214,6 +223,7 @@ def schedule(
     version: VersionOption = "champion",
     base: BaseOption = "embedded",
     hours: HoursOption = 72.0,
+    minutes: MinutesOption = 30.0,
     image: ImageOption = "",
     gpus: GpusOption = 0,
     volume: VolumeOption = VOLUME,
@@ -230,7 +240,9 @@ def schedule(
             raise UsageError(
                 f"{cron!r} has {len(cron.split())} fields", hint="for example '0 0 3 * * 0'"
             )
-        values = _values(pipeline, out, config, assignments, model, version, base, hours, False)
+        values = _values(
+            pipeline, out, config, assignments, model, version, base, hours, minutes, False
+        )
         package = Package.compile(pipeline, image=image, gpus=gpus)
         made = Remote(host, namespace).schedule(
             package,
@@ -260,6 +272,7 @@ def _values(
     version: str,
     base: str,
     hours: float,
+    minutes: float,
     local: bool,
 ) -> dict[str, Any]:
     from umo.steps.run import RunConfig
@@ -269,7 +282,7 @@ def _values(
     if not local and Path("/runs") not in folder.parents:
         raise UsageError(f"--out {out} is not on the volume", hint=f"for example /runs/{out.name}")
     settings = configure(RunConfig, config, assignments, base=base, model=model)
-    return orders.values(pipeline, settings, folder, version=version, hours=hours)
+    return orders.values(pipeline, settings, folder, version=version, hours=hours, minutes=minutes)
 
 
 def _show_plan(

@@ -32,7 +32,13 @@ RUN_LABEL, MAIN = "pipeline/runid", "main"
 
 
 def values(
-    pipeline: str, settings: RunConfig, out: Path, *, version: str, hours: float
+    pipeline: str,
+    settings: RunConfig,
+    out: Path,
+    *,
+    version: str,
+    hours: float,
+    minutes: float,
 ) -> dict[str, Any]:
     """Parameters of a pipeline.
 
@@ -41,7 +47,8 @@ def values(
         settings: Of the run.
         out: Run folder.
         version: Candidate to judge or promote: a number, or `champion`.
-        hours: How long a promotion waits.
+        hours: How long a promotion waits for a reviewer.
+        minutes: How long it waits for a deployer; 0 does not wait.
 
     Raises:
         UsageError: The version is no number, or the champion is to be promoted.
@@ -61,6 +68,7 @@ def values(
             "policy": policy,
             "base": settings.base,
             "hours": hours,
+            "minutes": minutes,
         }
     store = Store.existing(None, default=Path("runs/default"))
     found = resolve(Registry(store), Ledger(store.ledger), settings.model, version)
@@ -77,8 +85,9 @@ def run_here(pipeline: Pipeline, given: Mapping[str, Any], out: Path) -> dict[st
     """Run a pipeline on this machine until it ends."""
     started = time.monotonic()
     layout = Layout(out.resolve())
+    steps = submit.promotion_steps(given) if pipeline == "promotion" else STEPS[pipeline]
     with locked(layout.out):
-        run_pipeline(pipeline, given, layout, steps=STEPS[pipeline], progress=True)
+        run_pipeline(pipeline, given, layout, steps=steps, progress=True)
     return {"out": str(layout.out), "seconds": round(time.monotonic() - started, 1)}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from umo_pipelines.process import locked, run_pipeline
 
 TRAINING = ("synthesize tune", "synthesize held-out", "train", "evaluate", "register")
 PROMOTION = ("submit", "wait for approval", "promote")
+DEPLOY = "deploy"
 
 
 def run_local(config: RunConfig, out: Path, *, progress: bool = True) -> dict[str, Any]:
@@ -69,6 +71,11 @@ def arguments(config: RunConfig, out: Path) -> dict[str, str]:
     }
 
 
+def promotion_steps(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Steps of a promotion with these parameters."""
+    return (*PROMOTION, DEPLOY) if values["minutes"] else PROMOTION
+
+
 def _base_digest(base: str) -> str:
     digest: str = read_manifest(EMBEDDED if base == "embedded" else Path(base))["digest"]
     return digest
@@ -82,6 +89,7 @@ def promote_local(
     policy: Policy,
     base: str = "embedded",
     hours: float = 72.0,
+    minutes: float = 0.0,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Run the promotion pipeline on this machine: gates, wait for a reviewer, promote.
@@ -95,6 +103,7 @@ def promote_local(
         policy: The gates' thresholds.
         base: Its base, `embedded` or a folder.
         hours: How long to wait for a reviewer.
+        minutes: How long to wait for a deployer afterwards; 0 where nobody serves the model.
         progress: Whether to show the steps on stderr.
 
     Returns:
@@ -113,9 +122,10 @@ def promote_local(
         "policy": json.dumps(to_mapping(policy)),
         "base": base,
         "hours": hours,
+        "minutes": minutes,
     }
     with locked(layout.out):
-        run_pipeline("promotion", values, layout, steps=PROMOTION, progress=progress)
+        run_pipeline("promotion", values, layout, steps=promotion_steps(values), progress=progress)
     return {
         "model": model,
         "version": version,

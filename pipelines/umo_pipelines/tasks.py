@@ -151,3 +151,11 @@ def promote(out: str, model: str, version: int) -> str:
     from umo.steps import entry
 
     return entry.promote(out, model, version)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def deploy(out: str, model: str, version: int, minutes: float) -> str:
+    """Wait until a deployer has made a server answer with the champion; the deployment's hash."""
+    from umo.steps import entry
+
+    return entry.deploy(out, model, version, minutes)

@@ -114,5 +114,16 @@ def promote(out: str, model: str, version: int) -> str:
         return pen.finish(run(model, version, layout=layout))
 
 
+def deploy(out: str, model: str, version: int, minutes: float) -> str:
+    """Wait until a server answers with the champion; the hash of the deployment."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "deploy") as pen:
+        from umo.steps.promotion import deploy as run
+
+        return pen.finish(
+            run(model, version, minutes=minutes, layout=layout, progress=pen.progress)
+        )
+
+
 def _parse(cls: type[T], text: str) -> T:
     return from_mapping(cls, json.loads(text))

@@ -1,4 +1,4 @@
-"""Steps of a promotion: judge a candidate and hand it in, wait for its reviewer, promote it.
+"""Steps of a promotion: hand a candidate in, wait for its reviewer, promote it, wait for a server.
 
 MLflow, the ledger and the keys are those of the environment, so that each step acts as the user
 whose environment it has.
@@ -6,6 +6,7 @@ whose environment it has.
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from umo import promotion, signing
 from umo.errors import DeniedError, DiffersError, ExitCode, UmoError
 from umo.ledger import Event, Ledger
 from umo.promotion.case import Case
+from umo.promotion.deployment import deployed, refusal
 from umo.registry import Registry
 from umo.review.policy import Policy
 from umo.steps.journal import Outcome, Progress, ignore
@@ -107,24 +109,21 @@ def wait(
         UmoError: Nobody decided in time; waiting again is worth it.
     """
     desk = Desk.open(layout)
-    started, limit = time.monotonic(), hours * 3600
-    first = True
-    while True:
-        approval = _decision(desk, name, number, report)
-        waited = time.monotonic() - started
-        if approval:
-            return Outcome(folder=layout.out, digest=approval.hash, reused=first)
-        if waited >= limit:
-            raise UmoError(
-                f"nobody decided on {name} {number} within {hours:g} hours",
-                hint=f"ask a reviewer to read it (`umo models show {name} {number}`), "
-                "then run the same command again",
-                exit_code=ExitCode.INTERRUPTED,
-                retryable=True,
-            )
-        first = False
-        progress({"done": round(waited), "total": round(limit), "phase": "for a reviewer"})
-        time.sleep(min(POLL_SECONDS, limit - waited))
+    late = UmoError(
+        f"nobody decided on {name} {number} within {hours:g} hours",
+        hint=f"ask a reviewer to read it (`umo models show {name} {number}`), "
+        "then run the same command again",
+        exit_code=ExitCode.INTERRUPTED,
+        retryable=True,
+    )
+    approval, reused = _await(
+        lambda: _decision(desk, name, number, report),
+        seconds=hours * 3600,
+        late=late,
+        phase="for a reviewer",
+        progress=progress,
+    )
+    return Outcome(folder=layout.out, digest=approval.hash, reused=reused)
 
 
 def promote(name: str, number: int, *, layout: Layout) -> Outcome:
@@ -149,6 +148,86 @@ def promote(name: str, number: int, *, layout: Layout) -> Outcome:
         keys=os.environ.get(signing.VERIFY_KEY, ""),
     )
     return Outcome(folder=layout.out, digest=weights, reused=known == weights)
+
+
+def deploy(
+    name: str, number: int, *, minutes: float, layout: Layout, progress: Progress = ignore
+) -> Outcome:
+    """Wait until a deployer has made a server answer with the champion.
+
+    The deployer is a process beside the server, which follows the ledger by itself.
+
+    Args:
+        name: Model name.
+        number: Version of the candidate that was promoted.
+        minutes: How long to wait.
+        layout: The run folder.
+        progress: Told how much of the time has passed.
+
+    Returns:
+        An outcome with the hash of the row `deployed`.
+
+    Raises:
+        DeniedError: The deployer refused it.
+        DiffersError: Another version is champion since.
+        UmoError: No deployer served it in time; waiting again is worth it.
+    """
+    desk = Desk.open(layout)
+    late = UmoError(
+        f"no deployer has served {name} {number} within {minutes:g} minutes",
+        hint=f"see that one follows it (`umo serve deploy {name} --follow`), "
+        "then run the same command again",
+        exit_code=ExitCode.INTERRUPTED,
+        retryable=True,
+    )
+    served, reused = _await(
+        lambda: _deployment(desk, name, number),
+        seconds=minutes * 60,
+        late=late,
+        phase="for a deployer",
+        progress=progress,
+    )
+    return Outcome(folder=layout.out, digest=served.hash, reused=reused)
+
+
+def _await(
+    look: Callable[[], Event | None],
+    *,
+    seconds: float,
+    late: UmoError,
+    phase: str,
+    progress: Progress,
+) -> tuple[Event, bool]:
+    """The row that `look` finds, and whether it was there at the first look."""
+    started, first = time.monotonic(), True
+    while True:
+        found = look()
+        waited = time.monotonic() - started
+        if found:
+            return found, first
+        if waited >= seconds:
+            raise late
+        first = False
+        progress({"done": round(waited), "total": round(seconds), "phase": phase})
+        time.sleep(min(POLL_SECONDS, seconds - waited))
+
+
+def _deployment(desk: Desk, name: str, number: int) -> Event | None:
+    """The row that says that a promoted candidate is served, if there is one yet."""
+    reign = desk.ledger.reign(name)
+    champion, decided = reign.champion, reign.decided
+    if champion is None or decided is None or champion.version != number:
+        raise DiffersError(
+            f"the champion of {name} is {champion.version if champion else 'nobody'}, "
+            f"this promotion is of {number}",
+            hint="nothing is left to deploy of it",
+        )
+    if refused := refusal(desk.ledger, name, decided.seq):
+        raise DeniedError(
+            f"{name} {number} was refused by the deployer: {refused.reason}",
+            hint=f"go back with `umo models rollback {name}`",
+        )
+    return deployed(desk.ledger, name, decided.seq)
 
 
 def _decision(desk: Desk, name: str, number: int, report: str) -> Event | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from umo import signing
 from umo.errors import DeniedError, UmoError, UsageError
 from umo.ledger import Ledger
+from umo.promotion.deployment import ACTION, deployed, refusal
 from umo.registry import Registry
 from umo.tracking import actor
 from umo_serving.deployer import steps
@@ -19,8 +20,6 @@ from umo_serving.folder import Folder
 
 LONGEST_PAUSE = 15.0
 """Seconds between two looks while they fail."""
-ACTION = "deploy"
-"""What a refusal in the ledger says was tried."""
 
 
 class Deployer:
@@ -92,9 +91,9 @@ class Deployer:
         if found is None:
             self._say_once(f"{self._name} has no champion yet")
             return None
-        if self._refusal(found):
+        if refused := refusal(self._ledger, self._name, found.decision):
             raise DeniedError(
-                f"{found.version.title} was refused: {self._refusal(found)}",
+                f"{found.version.title} was refused: {refused.reason}",
                 hint=f"go back with `umo models rollback {self._name}`, or promote another",
             )
         deployment = Deployment(
@@ -126,16 +125,8 @@ class Deployer:
         return (
             now is not None
             and now.targets() == [deployment.target]
-            and steps.is_recorded(self._ledger, deployment.wanted)
+            and deployed(self._ledger, self._name, deployment.wanted.decision) is not None
         )
-
-    def _refusal(self, found: Wanted) -> str:
-        """Why this decision was refused before; nothing if it was not."""
-        for event in self._ledger.events(self._name, kind="refused"):
-            details = event.details
-            if details.get("action") == ACTION and details.get("decision") == found.decision:
-                return event.reason
-        return ""
 
     def _refuse(self, deployment: Deployment, error: RefusedError) -> None:
         found = deployment.wanted

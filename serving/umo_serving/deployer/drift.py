@@ -3,6 +3,7 @@
 from umo.errors import UmoError
 from umo.ledger import Ledger
 from umo.promotion import Drift
+from umo.promotion.deployment import deployed
 from umo_serving import probe
 from umo_serving.client.target import MODEL
 from umo_serving.folder import Folder
@@ -31,8 +32,7 @@ def drift(folder: Folder, ledger: Ledger, name: str) -> Drift | None:
     except UmoError as error:
         found = f"no answer: {error.message}"
     else:
-        deployed = ledger.events(name, kind="deployed")
-        recorded = bool(deployed) and deployed[-1].details.get("decision") == reign.decided.seq
+        recorded = deployed(ledger, name, reign.decided.seq) is not None
         if sign.digest == reign.champion.weights and recorded:
             return None
         found = f"version {sign.version}, weights {sign.digest}"

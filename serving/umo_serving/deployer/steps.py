@@ -9,6 +9,7 @@ from pathlib import Path
 from umo.errors import DeniedError, DiffersError, NotFoundError, UmoError
 from umo.files import MANIFEST, read_manifest, sha256
 from umo.ledger import Ledger
+from umo.promotion.deployment import deployed
 from umo.promotion.steps import refuse_faults
 from umo.promotion.verify import folder_faults
 from umo.registry import ARTIFACTS, Registry
@@ -195,7 +196,7 @@ def confirm(deployment: Deployment) -> None:
 def record(deployment: Deployment) -> None:
     """Write `deployed` to the ledger, once for each decision."""
     wanted = deployment.wanted
-    if is_recorded(deployment.ledger, wanted):
+    if deployed(deployment.ledger, wanted.name, wanted.decision):
         return
     earlier = deployment.ledger.events(wanted.name, kind="deployed")
     deployment.ledger.append(
@@ -240,12 +241,6 @@ def abandon(deployment: Deployment) -> None:
     elif now.champion == target:
         return
     deployment.admin.unload(target.model)
-
-
-def is_recorded(ledger: Ledger, wanted: Wanted) -> bool:
-    """Whether the ledger says that this decision was deployed."""
-    deployed = ledger.events(wanted.name, kind="deployed")
-    return bool(deployed) and deployed[-1].details.get("decision") == wanted.decision
 
 
 Step = Callable[[Deployment], None]

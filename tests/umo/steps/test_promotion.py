@@ -108,3 +108,41 @@ def test_promotes_once_as_the_actor(desk: Desk) -> None:
     assert (first.reused, again.reused, again.digest) == (False, True, first.digest)
     (event,) = desk.stores[1].events("promoted", kind="promoted")
     assert (event.actor, event.weights) == (PROMOTER, first.digest)
+
+
+def test_waits_until_a_deployer_serves_it(desk: Desk) -> None:
+    registry, ledger = desk.stores
+    approved(registry, ledger, "served", 1, desk.scratch)
+    promotion.promote("served", 1, layout=desk.layout)
+    decision = ledger.reign("served").decided.seq
+
+    def record(kind: str, **details: object) -> None:
+        ledger.append(
+            kind,
+            actor="deployer",
+            model="served",
+            version=1,
+            weights=ledger.reign("served").weights,
+            reason="it knows nobody" if kind == "refused" else "",
+            details=details,
+        )
+
+    def deploy(minutes: float, **more: object) -> promotion.Outcome:
+        return promotion.deploy("served", 1, minutes=minutes, layout=desk.layout, **more)
+
+    record("deployed", decision=decision - 1)
+    record("refused", decision=decision, action="roll back")
+    with pytest.raises(UmoError, match="no deployer has served served 1 within 0 min") as late:
+        deploy(0.0)
+    assert (late.value.exit_code, late.value.retryable) == (ExitCode.INTERRUPTED, True)
+
+    outcome = deploy(5.0, progress=when_waiting(lambda: record("deployed", decision=decision)))
+    assert outcome.digest == ledger.events("served", kind="deployed")[-1].hash
+    assert not outcome.reused
+    assert deploy(0.0).reused
+
+    record("refused", decision=decision, action="deploy")
+    with pytest.raises(DeniedError, match="refused by the deployer: it knows nobody; go back"):
+        deploy(0.0)
+    with pytest.raises(DiffersError, match="the champion of served is 1, this promotion is of 2"):
+        promotion.deploy("served", 2, minutes=0.0, layout=desk.layout)
