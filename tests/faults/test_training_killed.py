@@ -11,8 +11,9 @@ from umo.training.checkpoint import Checkpoint
 from umo.training.rerefl import CHECKPOINTS
 
 FEW, ALL = range(4), range(50)
-ENDS = {0, 75, -9}
-"""How a process ends that was killed; one whose partner was killed may end with any error."""
+ENDS = {0, 75, -9, -15}
+"""How a process ends that was killed, the last before it began; one whose partner was killed may
+end with any error."""
 
 
 def check_kills(folder: Path, size: int, seeds: range, *, sharded: bool = False) -> None:

@@ -122,18 +122,17 @@ def kill_somewhere(job: Job, seed: int, changes: int, seconds: float) -> list[in
 
 
 def _work(job: Job, rank: int, port: int, die_at: int | None, crash_after: int | None) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(job.size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-
     def crash(line: dict[str, Any]) -> None:
         if line["phase"] == "train" and line["done"] == crash_after:
             raise UmoError("crashed")
 
-    count = _die_at(job, die_at) if die_at and rank == 0 else lambda: 0
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        torch.set_num_threads(1)
+        os.environ.update(
+            RANK=str(rank), WORLD_SIZE=str(job.size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+        )
+        count = _die_at(job, die_at) if die_at and rank == 0 else lambda: 0
         with joined(sharded=job.sharded) as world:
             train(
                 job.config,

@@ -5,13 +5,21 @@ from google.protobuf.json_format import MessageToDict
 
 from umo_pipelines.promotion import PROMOTER, REQUIRED, TRAINER, promotion
 
-TASKS = {"submit": TRAINER, "wait": TRAINER, "promote": PROMOTER}
+TASKS = {"submit": TRAINER, "wait": TRAINER, "promote": PROMOTER, "deploy": PROMOTER}
 
 
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
     plain: dict[str, Any] = MessageToDict(promotion.pipeline_spec)
     return plain
+
+
+@pytest.fixture(scope="module")
+def tasks(spec: dict[str, Any]) -> dict[str, Any]:
+    """Every task, those under a condition too."""
+    dags = [spec["root"], *(part for part in spec["components"].values() if "dag" in part)]
+    found = {name: task for part in dags for name, task in part["dag"]["tasks"].items()}
+    return {name: task for name, task in found.items() if not name.startswith("condition")}
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +30,19 @@ def executors() -> dict[str, Any]:
 
 
 def test_promotion_waits_for_the_approval_of_the_report_that_was_submitted(
-    spec: dict[str, Any],
+    spec: dict[str, Any], tasks: dict[str, Any]
 ) -> None:
-    tasks = spec["root"]["dag"]["tasks"]
     assert tasks.keys() == TASKS.keys()
     report = tasks["wait"]["inputs"]["parameters"]["report"]
     assert report["taskOutputParameter"]["producerTask"] == "submit"
     assert "wait" in tasks["promote"]["dependentTasks"]
+    served = spec["root"]["dag"]["tasks"]["condition-1"]
+    assert served["dependentTasks"] == ["promote"]
+    assert "minutes'] > " in served["triggerPolicy"]["condition"]
 
 
-def test_no_task_believes_what_an_earlier_run_found(spec: dict[str, Any]) -> None:
-    options = [task["cachingOptions"] for task in spec["root"]["dag"]["tasks"].values()]
-    assert options == [{}] * len(TASKS)
+def test_no_task_believes_what_an_earlier_run_found(tasks: dict[str, Any]) -> None:
+    assert [task["cachingOptions"] for task in tasks.values()] == [{}] * len(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)
