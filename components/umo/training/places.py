@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -53,7 +53,7 @@ class Place(Protocol):
         """Remove `name`; from the first moment on it is not complete."""
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove every checkpoint."""
 
 
 def place_of(name: str) -> Place:
@@ -85,7 +85,7 @@ class Folder:
     def prepare(self, name: str) -> None:
         """Make an empty folder for `name`, and remove what killed processes left."""
         with write_errors(self.root):
-            for left in self.root.glob(".*"):
+            for left in self.root.glob(".step-*"):
                 shutil.rmtree(left)
             self.stage(name).mkdir(parents=True)
 
@@ -124,8 +124,13 @@ class Folder:
             shutil.rmtree(gone)
 
     def clear(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Remove every checkpoint, what killed processes left, and the folder if that was all."""
+        for name in self.names():
+            self.remove(name)
+        for left in (*self.root.glob(".step-*"), *self.root.glob("step-*")):
+            shutil.rmtree(left)
+        with suppress(OSError):
+            self.root.rmdir()
 
 
 class Bucket:
