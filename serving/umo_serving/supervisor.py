@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +35,7 @@ LONGEST_PAUSE = 60.0
 """Seconds between two tries to start a server that dies at once."""
 NEVER = (PROBE_SECONDS, 0.0)
 """Pause before, and time of, the next try of a model that never failed."""
+PROGRAM = "model.py"
 INTERFACES = ("http", "grpc", "metrics")
 """What Triton listens on."""
 LIVED = 120.0
@@ -141,13 +144,11 @@ class Supervisor:
         """Models that have a living process."""
         assert self._server
         found = set()
-        try:
+        with suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self._server.pid).children():
-                command = child.cmdline() if alive(child.pid) else []
-                found |= {Path(argument).parts[-3] for argument in command[1:2]}
-        except psutil.Error:
-            say("a process ended while it was looked at")
-        return found
+                with suppress(psutil.NoSuchProcess):
+                    found.add(model_of(child.cmdline()))
+        return found - {""}
 
     def _heal(self) -> None:
         """Load again what cannot paint."""
@@ -162,10 +163,12 @@ class Supervisor:
             if name not in self._versions():
                 return
             say(f"{name} does not paint: {error}")
-            # Triton loads a model that it calls loaded only where its program is newer.
-            (self._folder.repository / name / "1" / "model.py").touch()
             try:
+                # Triton loads a model that it calls loaded only where its program is newer.
+                os.utime(self._folder.repository / name / "1" / PROGRAM)
                 self._admin.load(name)
+            except FileNotFoundError:  # A deployer has just removed it.
+                return
             except UmoError as failure:
                 say(f"{name} does not load: {failure}")
                 pause = min(2 * self._hopeless.get(name, NEVER)[0], LONGEST_PAUSE)
@@ -179,6 +182,15 @@ class Supervisor:
             return [target.model for target in read(self._folder.repository).targets()]
         except UmoError:
             return []
+
+
+def model_of(command: Sequence[str]) -> str:
+    """The model whose process runs a command; nothing for one that has not become a model yet.
+
+    Triton starts `bash -c "exec STUB REPOSITORY/MODEL/1/model.py ..."`.
+    """
+    program = Path(command[1]) if len(command) > 1 else Path()
+    return program.parts[-3] if program.name == PROGRAM and len(program.parts) > 3 else ""
 
 
 def sweep() -> None:
