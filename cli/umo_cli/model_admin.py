@@ -8,7 +8,7 @@ import typer
 from umo.errors import ExitCode
 from umo_cli.model_options import DryRunOption, ModelArgument, RunOption, connect, names_of
 from umo_cli.options import OutputOption
-from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
+from umo_cli.output import print_facts, print_json, print_result, print_table, work_on_stderr
 
 if TYPE_CHECKING:
     from umo.ledger import Ledger
@@ -111,10 +111,7 @@ def keygen(
         SIGNING_KEY: f"file:{path.resolve()}",
         VERIFY_KEY: f"file:{path.resolve()}.pub",
     }
-    if output == "json":
-        print_json(facts)
-    else:
-        print_facts(facts)
+    print_result(facts, output)
 
 
 def _reconcile_server(

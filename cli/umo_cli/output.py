@@ -56,6 +56,14 @@ def print_json(result: Mapping[str, Any]) -> None:
     print(json.dumps(_plain(result), indent=2))
 
 
+def print_result(result: Mapping[str, Any], output: Format) -> None:
+    """Print the same few facts as JSON or line by line."""
+    if output == "json":
+        print_json(result)
+    else:
+        print_facts(result)
+
+
 def print_manifest(folder: Path, output: Format) -> None:
     """Print what a command wrote: the facts of the folder's manifest, without its list of files."""
     from umo.files import read_manifest

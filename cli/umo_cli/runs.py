@@ -9,7 +9,7 @@ import typer
 
 from umo.errors import ExitCode, UmoError, UsageError
 from umo_cli.options import BaseOption, ConfigOption, HelpOption, OutputOption, SetOption, configure
-from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
+from umo_cli.output import print_facts, print_json, print_result, print_table, work_on_stderr
 
 if TYPE_CHECKING:
     from umo_pipelines.remote import Package, Remote
@@ -121,10 +121,8 @@ def submit(
                 facts = {"run": run, "next": f"umo runs show {run}"}
     if dry_run and not local:
         _show_plan(package, values, host, namespace, output)
-    elif output == "json":
-        print_json(facts)
     else:
-        print_facts(facts)
+        print_result(facts, output)
 
 
 @app.command("list")
@@ -136,9 +134,7 @@ def list_runs(
 ) -> None:
     """Show the newest runs."""
     with work_on_stderr():
-        from umo_pipelines.remote import Remote
-
-        found = Remote(host, namespace).runs(count)
+        found = _remote(host, namespace).runs(count)
     if output == "json":
         print_json({"runs": found})
     elif found:
@@ -204,10 +200,7 @@ def cancel(
     """Stop a run; what it finished stays."""
     with work_on_stderr():
         _remote(host, namespace).cancel(run)
-    if output == "json":
-        print_json({"cancelled": run})
-    else:
-        print_facts({"cancelled": run})
+    print_result({"cancelled": run}, output)
 
 
 @app.command()
@@ -251,10 +244,7 @@ def schedule(
             cron=cron,
             account=account,
         )
-    if output == "json":
-        print_json({"schedule": made})
-    else:
-        print_facts({"schedule": made})
+    print_result({"schedule": made}, output)
 
 
 def _remote(host: str, namespace: str) -> "Remote":

@@ -1,6 +1,7 @@
 """Files: atomic writes, sha256 digests and the manifest that stands beside every artefact."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from umo.errors import DiffersError, NotFoundError, UmoError
 
@@ -143,6 +144,22 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def exclusive(path: Path, refusal: UmoError) -> Iterator[IO[str]]:
+    """Hold the lock file at `path`, made if it is not there; the kernel frees it if we are killed.
+
+    Args:
+        path: The lock file, open inside the block.
+        refusal: What to raise where somebody else holds it.
+    """
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refusal from None
+        yield file
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Runs a pipeline on this machine as a process of its own and follows its journal."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import psutil
 
 from umo.errors import ExitCode, UmoError, UsageError
-from umo.files import write_text
+from umo.files import exclusive, write_text
 from umo.steps.journal import journal_path
 from umo.steps.layout import Layout
 from umo_pipelines.progress import Event, display
@@ -186,18 +185,16 @@ def locked(out: Path) -> Iterator[None]:
     Raises:
         UsageError: Another one is there, or the folder cannot be used.
     """
+    lock = out / "logs" / "lock"
     try:
-        (out / "logs").mkdir(parents=True, exist_ok=True)
-        lock = (out / "logs" / "lock").open("w")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
     except OSError as error:
         raise UsageError(
             f"cannot use {out} as run folder: {error.strerror}", hint="choose another folder"
         ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another run is writing to {out}", hint="wait for it or choose another folder"
-            ) from None
+    refusal = UsageError(
+        f"another run is writing to {out}", hint="wait for it or choose another folder"
+    )
+    with exclusive(lock, refusal):
         yield

@@ -16,6 +16,7 @@ from umo.errors import DiffersError, UsageError
 from umo.evaluation.evaluate import to_pixels
 from umo.faces.packs import FacePack, load_pack
 from umo.files import read_manifest
+from umo.pickles import danger
 from umo_serving.batching import Denoiser, Job, start
 from umo_serving.identity import match
 from umo_serving.layout import layout_of, picture_size
@@ -24,8 +25,6 @@ from umo_serving.request import Progress, Reply, Request
 from umo_serving.steady import steady
 
 LORA = "lora.safetensors"
-PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
-"""Suffixes of files that may run code when they are read."""
 ROWS = 8
 """Most pictures denoised together."""
 
@@ -173,6 +172,6 @@ def refuse_pickles(folder: Path) -> None:
     Raises:
         UsageError: It has one; the line names it.
     """
-    found = sorted(file.name for file in folder.rglob("*") if file.suffix in PICKLES)
-    if found:
-        raise UsageError(f"{found[0]} is a pickle", hint="serve safetensors only")
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        if danger(file):
+            raise UsageError(f"{file.name} is a pickle or may hold one", hint="safetensors only")

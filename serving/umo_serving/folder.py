@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from umo.errors import NotFoundError, UsageError
-from umo.files import MANIFEST, atomic_folder, read_manifest, write_text
+from umo.files import MANIFEST, atomic_folder, exclusive, read_manifest, write_text
 from umo_serving.routes import model_name
 
 LOOPBACK = "127.0.0.1"
@@ -190,13 +190,10 @@ class Folder:
         Raises:
             UsageError: Somebody else runs it.
         """
-        with self.lock.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"the server in {self.path} runs already", hint="stop it with `umo serve down`"
-                ) from None
+        refusal = UsageError(
+            f"the server in {self.path} runs already", hint="stop it with `umo serve down`"
+        )
+        with exclusive(self.lock, refusal) as file:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

@@ -52,6 +52,18 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
         yield server
 
 
+VALUES = {
+    "out": "/runs/first",
+    "model": "m",
+    "version": 1,
+    "policy": "{}",
+    "base": "embedded",
+    "hours": 1.0,
+    "minutes": 5.0,
+}
+"""Parameters of a promotion."""
+
+
 @pytest.fixture(scope="module")
 def package() -> Package:
     return Package.compile("promotion", image="registry/components:1")
@@ -64,8 +76,7 @@ def fits(body: Any, kind: str) -> None:
 
 
 def test_a_run_is_submitted(fake: FakeApi, package: Package) -> None:
-    values = {"out": "/runs/first", "model": "m", "version": 1, "policy": "{}", "base": "embedded"}
-    run = Remote().submit(package, {**values, "hours": 1.0}, name="promotion first", account="umo")
+    run = Remote().submit(package, VALUES, name="promotion first", account="umo")
     assert run == "r1"
     (call,) = fake.made("POST", "/runs$")
     fits(call.body, "V2beta1Run")
@@ -79,8 +90,7 @@ def test_a_run_is_submitted(fake: FakeApi, package: Package) -> None:
 
 
 def test_a_schedule(fake: FakeApi, package: Package) -> None:
-    values = {"out": "/runs/w", "model": "m", "version": 1, "policy": "{}", "base": "embedded"}
-    made = Remote().schedule(package, {**values, "hours": 1.0}, name="weekly", cron="0 0 3 * * 0")
+    made = Remote().schedule(package, VALUES, name="weekly", cron="0 0 3 * * 0")
     assert made == "s1"
     (call,) = fake.made("POST", "/recurringruns$")
     fits(call.body, "V2beta1RecurringRun")

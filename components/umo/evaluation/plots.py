@@ -35,7 +35,7 @@ def training_curves(
         An SVG document.
     """
     names = [name for name in CURVES if any(name in line for log in logs.values() for line in log)]
-    colours = dict(zip(titles, MODEL_COLOURS, strict=False))
+    colours = {label: _colour(number) for number, label in enumerate(titles)}
     lengths = [log[-1]["step"] for log in logs.values() if log]
     far_apart = max(lengths, default=1) > 5 * min(lengths, default=1)
     rows = -(-len(names) // 3)
@@ -82,7 +82,7 @@ def similarity_by_people(summary: Mapping[str, Any], titles: Mapping[str, str]) 
                     [score["mean"] - score["low"] for score in scores],
                     [score["high"] - score["mean"] for score in scores],
                 ],
-                color=MODEL_COLOURS[number % len(MODEL_COLOURS)],
+                color=_colour(number),
                 label=title,
                 marker="o",
                 capsize=3,
@@ -129,6 +129,10 @@ def _style() -> Iterator[None]:
     }
     with mpl.rc_context(settings):
         yield
+
+
+def _colour(number: int) -> str:
+    return MODEL_COLOURS[number % len(MODEL_COLOURS)]
 
 
 def _svg(figure: Figure) -> str:

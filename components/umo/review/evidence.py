@@ -7,7 +7,6 @@ held-out pictures themselves (the ceiling) the candidate has gone in ID-Sim,
 """
 
 import json
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from umo import pickles
 from umo.data.shards import Dataset
 from umo.errors import DiffersError
 from umo.evaluation.metrics import Interval, mean
@@ -27,10 +27,6 @@ ASSETS = Path(str(package_files("umo") / "assets"))
 IDENTITY = ("id_sim", "id_conf")
 MEASURES = ("prompt_following", "picture_quality")
 """What an evaluation may measure of a picture beside its faces."""
-PICKLE_SUFFIXES = frozenset(
-    {".bin", ".ckpt", ".dill", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
-)
-PICKLE_STARTS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 RECORD = ("identities", "licence", "consent", "source")
 """Columns of a dataset that say whose pictures they are."""
 
@@ -209,26 +205,20 @@ def unsafe_files(folder: Path, listed: Iterable[str]) -> list[str]:
 def _danger(path: Path) -> str:
     if path.is_symlink():
         return "is a link"
-    if path.suffix.lower() in PICKLE_SUFFIXES:
-        return "may hold a pickle"
-    with path.open("rb") as stream:
-        start = stream.read(8)
-        if start.startswith(PICKLE_STARTS):
-            return "starts as a pickle"
-        if zipfile.is_zipfile(stream):
-            return "is a zip archive, which may hold a pickle"
-        if path.suffix == ".safetensors" and not _is_safetensors(path, start):
-            return "has no safetensors header"
+    if reason := pickles.danger(path):
+        return reason
+    if path.suffix == ".safetensors" and not _is_safetensors(path):
+        return "has no safetensors header"
     return ""
 
 
-def _is_safetensors(path: Path, start: bytes) -> bool:
+def _is_safetensors(path: Path) -> bool:
     """Whether the file is as its header says: 8 bytes of length, JSON, then tensors to the end."""
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > path.stat().st_size - 8:
-        return False
     with path.open("rb") as stream:
-        stream.seek(8)
+        start = stream.read(8)
+        length = int.from_bytes(start, "little")
+        if len(start) < 8 or length > path.stat().st_size - 8:
+            return False
         try:
             header = json.loads(stream.read(length))
             ends = [

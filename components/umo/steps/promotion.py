@@ -109,21 +109,15 @@ def wait(
         UmoError: Nobody decided in time; waiting again is worth it.
     """
     desk = Desk.open(layout)
-    late = UmoError(
-        f"nobody decided on {name} {number} within {hours:g} hours",
-        hint=f"ask a reviewer to read it (`umo models show {name} {number}`), "
-        "then run the same command again",
-        exit_code=ExitCode.INTERRUPTED,
-        retryable=True,
-    )
-    approval, reused = _await(
+    return _await(
         lambda: _decision(desk, name, number, report),
         seconds=hours * 3600,
-        late=late,
+        late=f"nobody decided on {name} {number} within {hours:g} hours",
+        remedy=f"ask a reviewer to read it (`umo models show {name} {number}`)",
         phase="for a reviewer",
+        layout=layout,
         progress=progress,
     )
-    return Outcome(folder=layout.out, digest=approval.hash, reused=reused)
 
 
 def promote(name: str, number: int, *, layout: Layout) -> Outcome:
@@ -173,40 +167,41 @@ def deploy(
         UmoError: No deployer served it in time; waiting again is worth it.
     """
     desk = Desk.open(layout)
-    late = UmoError(
-        f"no deployer has served {name} {number} within {minutes:g} minutes",
-        hint=f"see that one follows it (`umo serve deploy {name} --follow`), "
-        "then run the same command again",
-        exit_code=ExitCode.INTERRUPTED,
-        retryable=True,
-    )
-    served, reused = _await(
+    return _await(
         lambda: _deployment(desk, name, number),
         seconds=minutes * 60,
-        late=late,
+        late=f"no deployer has served {name} {number} within {minutes:g} minutes",
+        remedy=f"see that one follows it (`umo serve deploy {name} --follow`)",
         phase="for a deployer",
+        layout=layout,
         progress=progress,
     )
-    return Outcome(folder=layout.out, digest=served.hash, reused=reused)
 
 
 def _await(
     look: Callable[[], Event | None],
     *,
     seconds: float,
-    late: UmoError,
+    late: str,
+    remedy: str,
     phase: str,
+    layout: Layout,
     progress: Progress,
-) -> tuple[Event, bool]:
-    """The row that `look` finds, and whether it was there at the first look."""
+) -> Outcome:
+    """Look until there is a row, or it is too late; reused if the first look found it."""
     started, first = time.monotonic(), True
     while True:
         found = look()
         waited = time.monotonic() - started
         if found:
-            return found, first
+            return Outcome(folder=layout.out, digest=found.hash, reused=first)
         if waited >= seconds:
-            raise late
+            raise UmoError(
+                late,
+                hint=f"{remedy}, then run the same command again",
+                exit_code=ExitCode.INTERRUPTED,
+                retryable=True,
+            )
         first = False
         progress({"done": round(waited), "total": round(seconds), "phase": phase})
         time.sleep(min(POLL_SECONDS, seconds - waited))

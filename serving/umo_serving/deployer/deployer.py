@@ -1,6 +1,5 @@
 """Follow the champion: look, deploy what is new, look again."""
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 
 from umo import signing
 from umo.errors import DeniedError, UmoError, UsageError
+from umo.files import exclusive
 from umo.ledger import Ledger
 from umo.promotion.deployment import ACTION, deployed, refusal
 from umo.registry import Registry
@@ -153,11 +153,8 @@ class Deployer:
             UsageError: There is another.
         """
         self._folder.path.mkdir(parents=True, exist_ok=True)
-        with (self._folder.path / "deployer.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    f"another deployer is at work in {self._folder.path}", hint="stop it first"
-                ) from None
+        refusal = UsageError(
+            f"another deployer is at work in {self._folder.path}", hint="stop it first"
+        )
+        with exclusive(self._folder.path / "deployer.lock", refusal):
             yield

@@ -1,5 +1,6 @@
 """What a version must show before it answers, and before it answers every call."""
 
+import itertools
 from dataclasses import dataclass
 
 from umo.errors import UsageError
@@ -36,7 +37,7 @@ class Policy:
         Raises:
             UsageError: They do not grow from above 0 to 1.
         """
-        grows = all(low < high for low, high in zip((0.0, *self.shares), self.shares, strict=False))
+        grows = all(low < high for low, high in itertools.pairwise((0.0, *self.shares)))
         if not self.shares or not grows or self.shares[-1] != 1.0:
             raise UsageError(
                 f"the shares are {', '.join(f'{share:g}' for share in self.shares) or 'none'}",
