@@ -6,7 +6,7 @@ ever in two splits. People stand from left to right in the order of their refere
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -106,6 +106,25 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
         licence=LICENCE,
         consent="generated",
     )
+
+
+def apart(sample: Sample) -> list[Sample]:
+    """Cut a rendered scene into its people: a sample of each one alone, from left to right."""
+    alone = []
+    for number, (reference, box) in enumerate(zip(sample.references, sample.boxes, strict=True)):
+        left = number * TILE
+        alone.append(
+            replace(
+                sample,
+                key=f"{sample.key}-{number}",
+                prompt=recount(sample.prompt, 1),
+                target=sample.target[:, left : left + TILE],
+                references=(reference,),
+                boxes=(box[None] - np.array([left, 0, left, 0], np.float32)).clip(0, TILE),
+                identities=(sample.identities[number],),
+            )
+        )
+    return alone
 
 
 def person(split: str, number: int) -> Person:

@@ -4,8 +4,8 @@ Every arm is tuned on the same data with the same settings but for the reward, o
 the arms of a seed are judged together, on the same held-out items and picture seeds. Finished parts
 are reused, so an interrupted ablation goes on.
 
-The people of a scene are relatives by default, since matching matters where people can be taken for
-each other: on rendered strangers SIR and MIMR both reach the ID-Conf of the held-out pictures.
+SIR is a reward of one reference, so its arm sees the same scenes cut into their people, each alone,
+and as many faces in a step as the others.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
+from umo.data.shards import Dataset
 from umo.errors import UsageError
 from umo.files import write_text
 from umo.steps import evaluate, synthesize, train
@@ -37,14 +38,15 @@ PUBLISHED = {
 }
 """ID-Sim and ID-Conf of UNO on XVerseBench multi (UMO, arXiv 2509.06818)."""
 MEASURES = ("id_sim", "id_conf")
-LIKENESS = 0.45
+TOGETHER, ALONE = "tune", "tune-alone"
+"""The scenes, and their people one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig:
     """Which arms' settings, how often."""
 
-    run: RunConfig = field(default_factory=lambda: relatives(RunConfig()))
+    run: RunConfig = field(default_factory=RunConfig)
     """Data, base and settings of every arm; its reward and seed are replaced."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the tuning."""
@@ -54,15 +56,6 @@ class AblationConfig:
             raise UsageError(
                 f"seeds are {list(self.seeds)}", hint="give different ones, at least 1"
             )
-
-
-def relatives(run: RunConfig) -> RunConfig:
-    """The run with scenes of relatives, whose cosines are about 0.3 instead of 0."""
-    return replace(
-        run,
-        tune=replace(run.tune, likeness=LIKENESS),
-        held_out=replace(run.held_out, likeness=LIKENESS),
-    )
 
 
 def ablation(config: AblationConfig, out: Path, progress: Progress = ignore) -> dict[str, Any]:
@@ -79,8 +72,9 @@ def ablation(config: AblationConfig, out: Path, progress: Progress = ignore) -> 
         (whether the mean ID-Conf rises from arm to arm, as published) and `reports`.
     """
     run, layout = config.run, Layout(out)
-    for split, people in (("tune", run.tune), ("held-out", run.held_out)):
+    for split, people in ((TOGETHER, run.tune), ("held-out", run.held_out)):
         synthesize.run(people, folder=layout.data(split), progress=_phase(progress, split))
+    synthesize.cut(layout.data(TOGETHER), folder=layout.data(ALONE))
     judged = {seed: _judge(config, seed, layout, progress) for seed in config.seeds}
     arms = {arm: _arm(arm, judged) for arm in PUBLISHED}
     means = [arms[arm]["mean"]["id_conf"] for arm in PUBLISHED]
@@ -111,12 +105,15 @@ def table(result: Mapping[str, Any]) -> str:
 def _judge(config: AblationConfig, seed: int, layout: Layout, progress: Progress) -> dict[str, Any]:
     run = config.run
     folders = {arm: layout.out / arm / f"seed-{seed}" for arm in ARMS}
+    scenes, people = (len(Dataset(layout.data(split))) for split in (TOGETHER, ALONE))
     for arm, reward in ARMS.items():
+        alone = reward == "single"
+        batch = round(run.train.batch * people / scenes) if alone else run.train.batch
         train.run(
-            replace(run.train, reward=reward, seed=seed),
+            replace(run.train, reward=reward, seed=seed, batch=batch),
             base=run.base,
             pack=run.pack,
-            data=layout.data("tune"),
+            data=layout.data(ALONE if alone else TOGETHER),
             folder=folders[arm],
             progress=_phase(progress, f"{arm}, seed {seed}"),
         )

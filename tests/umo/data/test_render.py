@@ -4,7 +4,7 @@ import pytest
 from umo.config import from_mapping
 from umo.data.people import draw_person, draw_view
 from umo.data.portrait import portray
-from umo.data.render import SPLITS, TILE, RenderConfig, person, recount, render_sample
+from umo.data.render import SPLITS, TILE, RenderConfig, apart, person, recount, render_sample
 from umo.data.shader import Light
 from umo.errors import UsageError
 
@@ -116,3 +116,17 @@ def test_a_wrong_setting_is_one_clear_line(values, said):
         from_mapping(RenderConfig, values)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_scene_cut_apart_shows_the_same_people_one_by_one():
+    scene = render_sample(RenderConfig(people={3: 1.0}), 0)
+    alone = apart(scene)
+    assert (np.concatenate([one.target for one in alone], axis=1) == scene.target).all()
+    assert [one.identities for one in alone] == [(who,) for who in scene.identities]
+    assert all(one.prompt == recount(scene.prompt, 1) for one in alone)
+    for number, one in enumerate(alone):
+        assert one.references[0] is scene.references[number]
+        left, top, right, bottom = one.boxes[0]
+        assert 0 <= left < right <= TILE
+        assert 0 <= top < bottom <= TILE
+    assert len({one.key for one in alone}) == 3

@@ -3,24 +3,30 @@ from pathlib import Path
 
 import pytest
 
+from umo.data.shards import Dataset
 from umo.errors import UsageError
 from umo.steps.ablation import ARMS, AblationConfig, ablation, table
 from umo.steps.run import RunConfig
 
 
-def test_arms_differ_in_the_reward_alone_and_are_reused(config: RunConfig, tmp_path: Path) -> None:
+def test_arms_differ_in_the_reward_and_are_reused(config: RunConfig, tmp_path: Path) -> None:
     phases: list[str] = []
     settings = AblationConfig(run=config, seeds=(4,))
     result = ablation(settings, tmp_path, lambda facts: phases.append(facts["phase"]))
     assert list(result["arms"]) == ["base", "fine-tuning", "rerefl-sir", "rerefl-mimr"]
     assert json.loads((tmp_path / "ablation.json").read_text()) == result
 
-    tuned = [
-        json.loads((tmp_path / arm / "seed-4/manifest.json").read_text())["config"] for arm in ARMS
+    tuned = [json.loads((tmp_path / arm / "seed-4/manifest.json").read_text()) for arm in ARMS]
+    configs = [facts["config"] for facts in tuned]
+    assert [facts.pop("reward") for facts in configs] == ["none", "single", "matching"]
+    assert [facts.pop("batch") for facts in configs] == [2, 4, 2]
+    assert configs[0] == configs[1] == configs[2]
+    assert configs[0]["seed"] == 4
+    together, alone = (Dataset(tmp_path / "data" / part) for part in ("tune", "tune-alone"))
+    assert [facts["data"] for facts in tuned] == [together.digest, alone.digest, together.digest]
+    assert [who for one in alone for who in one.identities] == [
+        who for scene in together for who in scene.identities
     ]
-    assert [facts.pop("reward") for facts in tuned] == ["none", "single", "matching"]
-    assert tuned[0] == tuned[1] == tuned[2]
-    assert tuned[0]["seed"] == 4
 
     assert {"tune", "rerefl-mimr, seed 4", "evaluation, seed 4"} <= set(phases)
     phases.clear()
