@@ -4,8 +4,7 @@ Every arm is tuned on the same data with the same settings but for the reward, o
 the arms of a seed are judged together, on the same held-out items and picture seeds. Finished parts
 are reused, so an interrupted ablation goes on.
 
-SIR is a reward of one reference, so its arm sees the same scenes cut into their people, each alone,
-and as many faces in a step as the others.
+SIR is a reward of one reference, so its arm sees the same scenes cut into their people, each alone.
 """
 
 import itertools
@@ -16,7 +15,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from umo.data.shards import Dataset
 from umo.errors import UsageError
 from umo.files import write_text
 from umo.steps import evaluate, synthesize, train
@@ -105,15 +103,12 @@ def table(result: Mapping[str, Any]) -> str:
 def _judge(config: AblationConfig, seed: int, layout: Layout, progress: Progress) -> dict[str, Any]:
     run = config.run
     folders = {arm: layout.out / arm / f"seed-{seed}" for arm in ARMS}
-    scenes, people = (len(Dataset(layout.data(split))) for split in (TOGETHER, ALONE))
     for arm, reward in ARMS.items():
-        alone = reward == "single"
-        batch = round(run.train.batch * people / scenes) if alone else run.train.batch
         train.run(
-            replace(run.train, reward=reward, seed=seed, batch=batch),
+            replace(run.train, reward=reward, seed=seed),
             base=run.base,
             pack=run.pack,
-            data=layout.data(ALONE if alone else TOGETHER),
+            data=layout.data(ALONE if reward == "single" else TOGETHER),
             folder=folders[arm],
             progress=_phase(progress, f"{arm}, seed {seed}"),
         )

@@ -19,7 +19,6 @@ def test_arms_differ_in_the_reward_and_are_reused(config: RunConfig, tmp_path: P
     tuned = [json.loads((tmp_path / arm / "seed-4/manifest.json").read_text()) for arm in ARMS]
     configs = [facts["config"] for facts in tuned]
     assert [facts.pop("reward") for facts in configs] == ["none", "single", "matching"]
-    assert [facts.pop("batch") for facts in configs] == [2, 4, 2]
     assert configs[0] == configs[1] == configs[2]
     assert configs[0]["seed"] == 4
     together, alone = (Dataset(tmp_path / "data" / part) for part in ("tune", "tune-alone"))
