@@ -13,10 +13,10 @@ from umo.bases import load_base
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
 from umo.data.schema import Image
 from umo.errors import DiffersError, UsageError
-from umo.evaluation.evaluate import to_pixels
 from umo.faces.packs import FacePack, load_pack
 from umo.files import read_manifest
 from umo.pickles import danger
+from umo.pixels import to_bytes, to_float
 from umo_serving.batching import Denoiser, Job, start
 from umo_serving.identity import match
 from umo_serving.layout import layout_of, picture_size
@@ -143,14 +143,13 @@ class Engine:
     def _encode(self, prompt: str, references: Sequence[Image]) -> Conditioning:
         device = device_of(self._model.transformer)
         tensors = [
-            torch.from_numpy(np.array(reference)).to(device).permute(2, 0, 1).float() / 127.5 - 1
-            for reference in references
+            to_float(torch.from_numpy(np.array(reference)).to(device)) for reference in references
         ]
         return self._model.encode([prompt], [tensors])
 
     @torch.no_grad()
     def _decode(self, latents: Sequence[Tensor]) -> list[Image]:
-        return [to_pixels(self._model.decode(one[None]))[0] for one in latents]
+        return [to_bytes(self._model.decode(one[None])[0]).cpu().numpy() for one in latents]
 
     def _reporter(self, on_step: Callable[[Progress], None] | None) -> Callable[[Job], None]:
         if on_step is None:

@@ -14,11 +14,9 @@ from typing import Any
 
 import torch
 from PIL import Image as Pillow
-from torch import Tensor
 
 from umo.bases.protocol import ReferenceModel, device_of
 from umo.config import to_mapping
-from umo.data.schema import Image
 from umo.data.shards import Dataset
 from umo.errors import NotFoundError, UsageError
 from umo.evaluation.heldout import Item, Progress, chunks, read_items
@@ -29,6 +27,7 @@ from umo.evaluation.summary import Pictures, summarise
 from umo.faces.packs import FacePack
 from umo.files import MANIFEST, atomic_folder, read_manifest, sha256, write_manifest, write_text
 from umo.lineage import code_version
+from umo.pixels import to_bytes, to_float
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -126,12 +125,6 @@ def picture_name(key: str, number: int) -> str:
     return f"{safe}.png" if number == 0 else f"{safe}-{number}.png"
 
 
-def to_pixels(pictures: Tensor) -> list[Image]:
-    """Pictures `[B,3,H,W]` of about -1..1, clamped and rounded to uint8 `[H,W,3]`."""
-    pixels = ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return list(pixels.permute(0, 2, 3, 1).cpu().numpy())
-
-
 def _check(models: Mapping[str, Path | None]) -> str:
     bases = [label for label, lora in models.items() if lora is None]
     if len(bases) != 1:
@@ -169,22 +162,24 @@ def _paint(
         conditioning = base.encode(
             [items[row].prompt for row in rows],
             [
-                [_to_float(picture, device) for picture in dataset[items[row].index].references]
+                [
+                    to_float(torch.from_numpy(picture).to(device))
+                    for picture in dataset[items[row].index].references
+                ]
                 for row in rows
             ],
         )
         for number in range(config.images_per_prompt):
-            pictures = to_pixels(
-                sample(
-                    base,
-                    conditioning,
-                    height=height,
-                    width=width,
-                    steps=config.steps,
-                    guidance=config.guidance,
-                    seeds=[_seed(items[row], number, config) for row in rows],
-                )
+            sampled = sample(
+                base,
+                conditioning,
+                height=height,
+                width=width,
+                steps=config.steps,
+                guidance=config.guidance,
+                seeds=[_seed(items[row], number, config) for row in rows],
             )
+            pictures = list(to_bytes(sampled).cpu().numpy())
             for row, picture, seen in zip(rows, pictures, see(pack, pictures), strict=True):
                 painted[row].append(compare(items[row].embeddings, seen))
                 name = picture_name(items[row].key, number)
@@ -196,10 +191,6 @@ def _paint(
 
 def _seed(item: Item, number: int, config: EvaluationConfig) -> int:
     return config.seed + item.index * config.images_per_prompt + number
-
-
-def _to_float(picture: Image, device: torch.device) -> Tensor:
-    return torch.from_numpy(picture).to(device).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def _scores(

@@ -11,6 +11,7 @@ from umo.bases.protocol import device_of
 from umo.data.schema import Image
 from umo.evaluation.metrics import Values
 from umo.faces.packs import FacePack, detect_float, embed_faces
+from umo.pixels import to_float
 
 EMBEDDERS = ("judge", "reward")
 """Both embedders of a pack; the judge is the one that training never saw."""
@@ -50,8 +51,7 @@ class Measured:
 @torch.no_grad()
 def see(pack: FacePack, pictures: Sequence[Image]) -> list[Seen]:
     """Find and embed all faces of pictures of one size, in one pass of each network."""
-    pixels = torch.from_numpy(np.stack(pictures)).to(device_of(pack.judge))
-    images = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = to_float(torch.from_numpy(np.stack(pictures)).to(device_of(pack.judge)))
     faces = detect_float(pack.detector, images)
     judge = embed_faces(images, faces, pack.judge)
     reward = embed_faces(images, faces, pack.reward)

@@ -15,6 +15,7 @@ from umo.faces.dlib_resnet import DlibResnet
 from umo.faces.embed import FaceEmbedder
 from umo.faces.onnx_reader import Graph, GraphModule, load_graph
 from umo.files import read_manifest
+from umo.pixels import to_bytes
 
 OPEN_PACK = Path(__file__).parent.parent / "assets" / "faces"
 DETECTOR_FILE = "mtcnn.safetensors"
@@ -121,11 +122,9 @@ def judge_embedder(weights: Mapping[str, Tensor], mean: Tensor, directions: Tens
     )
 
 
-@torch.no_grad()
 def detect_float(detector: FaceDetector, images: Tensor) -> list[Faces]:
     """Faces of pictures `[B,3,H,W]` in -1..1, which are clamped and rounded to 8 bits first."""
-    pixels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return detector.detect(pixels.permute(0, 2, 3, 1))
+    return detector.detect(to_bytes(images))
 
 
 def embed_faces(images: Tensor, faces: Sequence[Faces], embedder: FaceEmbedder) -> list[Tensor]:

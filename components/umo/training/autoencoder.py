@@ -13,6 +13,7 @@ from diffusers import AutoencoderDC
 from torch import Tensor
 
 from umo.bases.embedded import new_autoencoder
+from umo.pixels import to_float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def fit_autoencoder(
     """Fit an autoencoder.
 
     Args:
-        tiles: Pictures uint8 `[N,3,H,W]`.
+        tiles: Pictures uint8 `[N,H,W,3]`.
         config: How.
         seed: Seed of weights, batches and noise.
         progress: Called with the step's measures.
@@ -56,7 +57,7 @@ def fit_autoencoder(
     )
     for step in range(config.steps):
         rows = torch.randint(len(tiles), (config.batch,), generator=rng)
-        pictures = to_float(tiles[rows])
+        pictures = to_float(tiles[rows]).contiguous()
         if step % 2:
             pictures = pictures.flip(-1)
         latents = vae.encode(pictures).latent
@@ -79,11 +80,6 @@ def fit_autoencoder(
     rows = torch.randint(len(tiles), (256,), generator=rng)
     with torch.no_grad():
         vae.register_to_config(
-            scaling_factor=1 / float(vae.encode(to_float(tiles[rows])).latent.std())
+            scaling_factor=1 / float(vae.encode(to_float(tiles[rows]).contiguous()).latent.std())
         )
     return vae
-
-
-def to_float(pictures: Tensor) -> Tensor:
-    """uint8 pictures as floats in -1..1."""
-    return pictures.float() / 127.5 - 1

@@ -15,6 +15,7 @@ from umo.data.shards import Dataset
 from umo.errors import UsageError
 from umo.faces.embed import FaceEmbedder
 from umo.faces.packs import FacePack, detect_float, embed_faces
+from umo.pixels import to_float
 
 Goal = Literal["reference", "target"]
 """Whose faces the reward compares with: those of the references or those of the target."""
@@ -195,5 +196,4 @@ def _joined(groups: list[Group]) -> Group:
 
 def _pictures(images: list[Image], device: torch.device) -> Tensor:
     """Float `[B,3,H,W]` in -1..1 of uint8 pictures of one size."""
-    pixels = torch.from_numpy(np.stack(images)).to(device)
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_float(torch.from_numpy(np.stack(images)).to(device))

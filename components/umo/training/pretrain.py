@@ -28,7 +28,8 @@ from umo.data.render import TILE, RenderConfig, recount, render_samples
 from umo.data.shards import Dataset, write_dataset
 from umo.errors import UmoError, UsageError
 from umo.files import atomic_folder, write_manifest, write_text
-from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder, to_float
+from umo.pixels import to_float
+from umo.training.autoencoder import AutoencoderConfig, fit_autoencoder
 
 LATENT_TILE = TILE // 8
 COPYING_ENDS = 0.4
@@ -246,17 +247,17 @@ def _rate(step: int, config: PretrainConfig) -> float:
 
 
 def _picture(image: Any) -> Tensor:
-    return to_float(torch.from_numpy(image).permute(2, 0, 1))
+    return to_float(torch.from_numpy(image))
 
 
 def _tiles(dataset: Dataset) -> Tensor:
-    """References and each person's share of the targets, uint8 `[N,3,H,W]`."""
+    """References and each person's share of the targets, uint8 `[N,H,W,3]`."""
     tiles = []
     for sample in itertools.islice(dataset, AUTOENCODER_SCENES):
         shares = [
             sample.target[:, k * TILE : (k + 1) * TILE] for k in range(len(sample.references))
         ]
-        tiles += [torch.from_numpy(tile).permute(2, 0, 1) for tile in (*sample.references, *shares)]
+        tiles += [torch.from_numpy(tile) for tile in (*sample.references, *shares)]
     return torch.stack(tiles)
 
 

@@ -35,7 +35,7 @@ def narrow(seed=0):
 
 
 def test_the_autoencoder_learns(dataset):
-    tiles = torch.stack([torch.from_numpy(s.references[0]).permute(2, 0, 1) for s in dataset])
+    tiles = torch.stack([torch.from_numpy(s.references[0]) for s in dataset])
     seen = []
     config = AutoencoderConfig(steps=51, batch=4)
     vae = fit_autoencoder(tiles, config, seed=0, progress=seen.append)
