@@ -9,7 +9,20 @@ from typing import NoReturn
 import typer
 
 from umo.errors import ExitCode, UmoError
-from umo_cli import bench, data, doctor, evaluate, faces, models, pretrain, run, runs, serve, train
+from umo_cli import (
+    bench,
+    data,
+    doctor,
+    evaluate,
+    export,
+    faces,
+    models,
+    pretrain,
+    run,
+    runs,
+    serve,
+    train,
+)
 from umo_cli.options import HelpOption
 
 TYPER_INTERRUPTED = 130
@@ -26,6 +39,7 @@ app.command("doctor")(doctor.doctor)
 app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")

@@ -17,4 +17,9 @@ def load_base(name: str = "embedded") -> ReferenceModel:
     """
     from umo.bases.flux_reference import FluxReference
 
-    return FluxReference.load(EMBEDDED if name == "embedded" else Path(name))
+    return FluxReference.load(folder_of(name))
+
+
+def folder_of(name: str) -> Path:
+    """Where the base of a name lies."""
+    return EMBEDDED if name == "embedded" else Path(name)

@@ -18,15 +18,16 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from diffusers import FluxTransformer2DModel as Transformer
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 from transformers.utils import logging
 
 from umo.bases.protocol import Conditioning, device_of
 from umo.errors import DiffersError, NotFoundError, UsageError
-from umo.files import atomic_path, read_manifest
+from umo.files import read_manifest
+from umo.formats import lora as formats
+from umo.formats import uno
 
 logging.disable_progress_bar()
 
@@ -221,15 +222,7 @@ class FluxReference:
 
     def lora_targets(self) -> list[str]:
         """UNO's: attention of every block, and the output of the single blocks, by full name."""
-        config = self.parts.transformer.config
-        targets = []
-        for block in range(config["num_layers"]):
-            names = (*ATTENTION, *CONTEXT_ATTENTION, "to_out.0", "to_add_out")
-            targets += [f"transformer_blocks.{block}.attn.{name}" for name in names]
-        for block in range(config["num_single_layers"]):
-            prefix = f"single_transformer_blocks.{block}"
-            targets += [f"{prefix}.attn.{name}" for name in ATTENTION] + [f"{prefix}.proj_out"]
-        return targets
+        return lora_targets(self.parts.transformer)
 
     def add_lora(self, rank: int, *, seed: int) -> list[nn.Parameter]:
         """Attach a fresh LoRA (alpha = rank, A normal with deviation 1/rank, B zero)."""
@@ -246,38 +239,32 @@ class FluxReference:
         return [p for p in self.transformer.parameters() if p.requires_grad]
 
     def load_lora(self, path: Path) -> None:
-        """Attach the LoRA of a safetensors file.
+        """Attach the LoRA of a safetensors file, with diffusers' keys or with UNO's.
 
         Raises:
             NotFoundError: There is no such file.
             UsageError: It is no safetensors file.
             DiffersError: A key is missing, unexpected or of another shape; it names the keys.
         """
-        if not path.is_file():
-            raise NotFoundError(f"no LoRA at {path}")
+        tensors = formats.read(path)
         try:
-            with safe_open(path, "pt") as file:
-                ranks = {file.get_slice(k).get_shape()[0] for k in file.keys() if "lora_A" in k}  # noqa: SIM118
-            tensors = {_inner(key): tensor for key, tensor in load_file(path).items()}
-        except SafetensorError as error:
-            raise UsageError(f"{path} is no safetensors file: {error}") from error
-        if len(ranks) != 1:
-            raise DiffersError(f"{path} has LoRA ranks {sorted(ranks)}, it must have one")
-        self.add_lora(ranks.pop(), seed=0)
-        expected = get_peft_model_state_dict(self.parts.transformer, adapter_name=ADAPTER)
-        problems = _differences(expected, tensors)
-        if problems:
+            lora = uno.read_any(tensors, sizes_of(self.transformer, self.lora_targets()))
+        except DiffersError as error:
             self.without_lora()
-            raise DiffersError(f"{path} does not fit {self.name}: {problems}")
-        set_peft_model_state_dict(self.parts.transformer, tensors, adapter_name=ADAPTER)
+            raise DiffersError(f"{path} does not fit {self.name}: {error.message}") from error
+        self.add_lora(formats.rank(lora), seed=0)
+        set_peft_model_state_dict(
+            self.parts.transformer, formats.scatter(lora, formats.Names()), adapter_name=ADAPTER
+        )
         self.transformer.requires_grad_(False)
 
     def save_lora(self, path: Path) -> None:
         """Write the attached LoRA with diffusers' key names, atomically."""
         state = get_peft_model_state_dict(self.parts.transformer, adapter_name=ADAPTER)
-        tensors = {f"transformer.{key}": t.detach().contiguous().cpu() for key, t in state.items()}
-        with atomic_path(path) as staged:
-            save_file(tensors, staged, metadata={"format": "pt"})
+        lora = formats.gather(
+            state, sizes_of(self.transformer, self.lora_targets()), formats.Names()
+        )
+        formats.write(path, formats.scatter(lora, formats.DIFFUSERS))
 
     @contextmanager
     def lora_off(self) -> Iterator[None]:
@@ -291,11 +278,37 @@ class FluxReference:
             for parameter in trained:
                 parameter.requires_grad_(True)
 
+    def merge_lora(self) -> None:
+        """Add the attached LoRA to the weights, which is then part of the base."""
+        self.parts.transformer.fuse_lora()
+        self.without_lora()
+
     def without_lora(self) -> None:
         """Detach any LoRA: the base again."""
         if getattr(self.parts.transformer, "peft_config", None):
             self.parts.transformer.unload_lora()
         self.transformer.requires_grad_(False)
+
+
+def lora_targets(transformer: Transformer) -> list[str]:
+    """Names of the layers that UNO adapts."""
+    targets = []
+    for block in range(transformer.config["num_layers"]):
+        names = (*ATTENTION, *CONTEXT_ATTENTION, "to_out.0", "to_add_out")
+        targets += [f"transformer_blocks.{block}.attn.{name}" for name in names]
+    for block in range(transformer.config["num_single_layers"]):
+        prefix = f"single_transformer_blocks.{block}"
+        targets += [f"{prefix}.attn.{name}" for name in ATTENTION] + [f"{prefix}.proj_out"]
+    return targets
+
+
+def sizes_of(model: nn.Module, layers: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of linear layers, by their names."""
+    found = {name: model.get_submodule(name) for name in layers}
+    return {
+        name: (one.in_features, one.out_features)  # type: ignore[misc]
+        for name, one in found.items()
+    }
 
 
 def pack(latents: Tensor) -> Tensor:
@@ -328,10 +341,6 @@ def position_ids(sizes: Sequence[Sequence[int]]) -> Tensor:
     return torch.cat(ids)
 
 
-def _inner(key: str) -> str:
-    return key.removeprefix("transformer.")
-
-
 def _autoencoder_class(folder: Path) -> type:
     try:
         name = json.loads((folder / "vae" / "config.json").read_text())["_class_name"]
@@ -341,15 +350,3 @@ def _autoencoder_class(folder: Path) -> type:
     if name not in known:
         raise UsageError(f"{folder} has a {name}, known autoencoders are {', '.join(known)}")
     return known[name]
-
-
-def _differences(expected: dict[str, Tensor], found: dict[str, Tensor]) -> str:
-    missing = sorted(expected.keys() - found.keys())
-    unexpected = sorted(found.keys() - expected.keys())
-    shapes = [
-        f"{key} is {tuple(found[key].shape)}, not {tuple(expected[key].shape)}"
-        for key in sorted(expected.keys() & found.keys())
-        if expected[key].shape != found[key].shape
-    ]
-    groups = (("missing", missing), ("unexpected", unexpected), ("other shape", shapes))
-    return "; ".join(f"{label}: {', '.join(keys)}" for label, keys in groups if keys)

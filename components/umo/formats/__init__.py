@@ -1,0 +1,1 @@
+"""LoRA files as others write and read them."""
