@@ -195,10 +195,7 @@ class FluxReference:
 
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:
         """Shifted sigmas `[steps+1]` from 1 to 0."""
-        areas = (width // 8) * (height // 8) // 256
-        shift = math.exp(0.5 + 0.65 * (areas - 256) / 3840)
-        sigma = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-        return (shift * sigma / (1 + (shift - 1) * sigma)).float()
+        return uno_sigmas(steps, height, width)
 
     def velocity(
         self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
@@ -288,6 +285,14 @@ class FluxReference:
         if getattr(self.parts.transformer, "peft_config", None):
             self.parts.transformer.unload_lora()
         self.transformer.requires_grad_(False)
+
+
+def uno_sigmas(steps: int, height: int, width: int) -> Tensor:
+    """UNO's shifted sigmas `[steps+1]` from 1 to 0 for a picture of `height` x `width` px."""
+    areas = (width // 8) * (height // 8) // 256
+    shift = math.exp(0.5 + 0.65 * (areas - 256) / 3840)
+    sigma = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    return (shift * sigma / (1 + (shift - 1) * sigma)).float()
 
 
 def lora_targets(transformer: Transformer) -> list[str]:
