@@ -10,6 +10,7 @@ import typer
 
 from umo.errors import ExitCode, UmoError
 from umo_cli import (
+    bases,
     bench,
     data,
     doctor,
@@ -44,6 +45,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(serve.app, name="serve")
+app.add_typer(bases.app, name="bases")
 app.add_typer(bench.app, name="bench")
 app.add_typer(faces.app, name="faces")
 

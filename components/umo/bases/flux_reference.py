@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from umo.bases.protocol import Conditioning, device_of
 from umo.errors import DiffersError, NotFoundError, UsageError
-from umo.files import read_manifest
+from umo.files import MANIFEST, read_manifest
 from umo.formats import lora as formats
 from umo.formats import uno
 
@@ -81,6 +81,10 @@ class FluxReference:
             raise NotFoundError(
                 f"{folder} is no base: it has no model_index.json",
                 hint="name a diffusers folder, or `embedded`",
+            )
+        if not (folder / MANIFEST).is_file():
+            raise NotFoundError(
+                f"{folder} has no {MANIFEST}", hint="seal it first: `umo bases seal`"
             )
         manifest = read_manifest(folder, verify=True)
         classes: dict[str, Any] = {
