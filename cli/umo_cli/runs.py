@@ -56,6 +56,9 @@ ImageOption = Annotated[
 GpusOption = Annotated[
     int, typer.Option("--gpus", min=0, help="GPUs of each task that paints or trains.")
 ]
+ShardsOption = Annotated[
+    int, typer.Option("--shards", min=1, help="Tasks that render each split of a training.")
+]
 NodesOption = Annotated[
     int, typer.Option("--nodes", min=0, help="Train as a TrainJob on so many nodes; 0 in the task.")
 ]
@@ -67,6 +70,7 @@ AccountOption = Annotated[
     str, typer.Option("--service-account", help="Account of the pods.", show_default="KFP's own")
 ]
 RUNTIME, VOLUME = "umo-umo-platform-training", "umo-umo-platform-runs"
+SHARDS = 4
 
 
 @app.callback()
@@ -91,6 +95,7 @@ def submit(
     ] = False,
     image: ImageOption = "",
     gpus: GpusOption = 0,
+    shards: ShardsOption = SHARDS,
     nodes: NodesOption = 0,
     runtime: RuntimeOption = RUNTIME,
     volume: VolumeOption = VOLUME,
@@ -114,7 +119,7 @@ def submit(
             if nodes and pipeline == "training":
                 job = {"runtime": runtime, "nodes": nodes, "processes": max(gpus, 1)}
                 values["job"] = json.dumps(job)
-            package = Package.compile(pipeline, image=image, gpus=gpus)
+            package = Package.compile(pipeline, image=image, gpus=gpus, nodes=nodes, shards=shards)
             if not dry_run:
                 name = f"{pipeline} {out.name}"
                 run = Remote(host, namespace).submit(package, values, name=name, account=account)
@@ -219,6 +224,7 @@ def schedule(
     minutes: MinutesOption = 30.0,
     image: ImageOption = "",
     gpus: GpusOption = 0,
+    shards: ShardsOption = SHARDS,
     volume: VolumeOption = VOLUME,
     account: AccountOption = "",
     host: HostOption = "",
@@ -236,7 +242,7 @@ def schedule(
         values = _values(
             pipeline, out, config, assignments, model, version, base, hours, minutes, False
         )
-        package = Package.compile(pipeline, image=image, gpus=gpus)
+        package = Package.compile(pipeline, image=image, gpus=gpus, shards=shards)
         made = Remote(host, namespace).schedule(
             package,
             values | {"volume": volume},

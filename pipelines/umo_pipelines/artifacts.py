@@ -7,7 +7,7 @@ from typing import Any
 
 from umo.errors import DiffersError, UsageError
 from umo.files import MANIFEST, read_manifest
-from umo.steps.journal import journal_path
+from umo.steps.journal import journal_path, read
 
 
 def describe(artifact: Any, folder: Path) -> None:
@@ -35,8 +35,8 @@ def show(evaluation: Path, report: Any, scores: Any) -> None:
             scores.log_metric(f"{model}_{name}", value)
 
 
-def check_dataset(folder: Path, digest: str) -> str:
-    """Verify every byte of a dataset; returns its digest.
+def check_dataset(folder: Path, digest: str) -> None:
+    """Verify every byte of a dataset.
 
     Raises:
         DiffersError: A byte is not what the manifest says, or it is another dataset.
@@ -51,17 +51,16 @@ def check_dataset(folder: Path, digest: str) -> str:
         )
     if not len(Dataset(folder)):
         raise UsageError(f"{folder} has no samples", hint="render more")
-    return found
 
 
 def ending(out: str) -> str:
     """How a run ended, by its journal: what failed and what to do, or that nothing did."""
-    journal = journal_path(Path(out))
-    lines = journal.read_text().splitlines() if journal.is_file() else []
-    events = [json.loads(line) for line in lines]
+    events = read(journal_path(Path(out)))
     line = "no step began"
     if events:
-        last = events[-1]
+        newest = {event["step"]: event for event in events}.values()
+        failed = [event for event in newest if event["event"] == "failed"]
+        last = (failed or events)[-1]
         line = f"{last['step']}: {last['event']}"
         if last["event"] == "failed":
             line += f": {last['message']}; {last['hint']} (exit code {last['exit_code']})"

@@ -1,4 +1,4 @@
-"""Compile every pipeline: `python -m umo_pipelines.compiled FOLDER`."""
+"""Compile every pipeline for a cluster: `python -m umo_pipelines.compiled FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,13 @@ from pathlib import Path
 from kfp import compiler
 
 from umo_pipelines.local import PIPELINES
+from umo_pipelines.training import SHARDS, build
 
 
 def main(folder: Path) -> None:
     """Write the IR of each pipeline as YAML."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pipeline in PIPELINES.items():
+    for name, pipeline in {**PIPELINES, "training": build(SHARDS)}.items():
         compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
 
 

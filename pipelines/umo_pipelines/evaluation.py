@@ -3,7 +3,8 @@
 from kfp import dsl
 
 from umo_pipelines import tasks
-from umo_pipelines.placement import HEAVY, LIGHT, TRAINER, VOLUME, as_account, place
+from umo_pipelines.placement import HEAVY, LIGHT, TRAINER, VOLUME, as_account, place, retried
+from umo_pipelines.training import dataset
 
 
 @dsl.pipeline(name="umo-evaluation", description="Judge a version on people it never saw")
@@ -23,10 +24,7 @@ def evaluation(
     """`held_out` and `evaluation` are JSON text, `digest` is that of the weights."""
     ending = place(tasks.report(out=out).set_caching_options(False), LIGHT, volume)
     with dsl.ExitHandler(ending, name="steps"):
-        exam = tasks.synthesize(out=out, split="held-out", config=held_out, code=code)
-        good_exam = tasks.validate(
-            out=out, split="held-out", data=exam.outputs["Output"], code=code
-        )
+        exam = dataset(1, out=out, split="held-out", config=held_out, code=code, volume=volume)
         fetched = tasks.fetch(out=out, model=model, version=version, digest=digest)
         judged = tasks.evaluate(
             out=out,
@@ -34,13 +32,11 @@ def evaluation(
             base=base,
             base_digest=base_digest,
             pack=pack,
-            data=good_exam.output,
+            data=exam,
             tuned=fetched.output,
             code=code,
         )
         recorded = tasks.record(out=out, model=model, evaluation=judged.outputs["Output"])
-        for task in (exam, judged):
-            place(task, HEAVY, volume)
-        place(good_exam, LIGHT, volume)
+        retried(place(judged, HEAVY, volume))
         for task in (fetched, recorded):
             as_account(place(task, LIGHT, volume), TRAINER)

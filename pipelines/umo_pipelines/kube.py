@@ -7,7 +7,14 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from umo.errors import DeniedError, DiffersError, NotFoundError, UmoError, UsageError
+from umo.errors import (
+    DeniedError,
+    DiffersError,
+    ExitCode,
+    NotFoundError,
+    UmoError,
+    UsageError,
+)
 
 GROUP, VERSION, TRAINJOBS = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 SECONDS = 30.0
@@ -173,13 +180,16 @@ class Kube:
                     raise NotFoundError(f"cannot {where}: there is none") from error
                 case 409:
                     raise DiffersError(f"cannot {where}: it is there already") from error
+            passing = (error.status or 500) >= 500
             raise UmoError(
                 f"cannot {where}: {error.status} {error.reason}",
-                retryable=(error.status or 500) >= 500,
+                exit_code=ExitCode.INTERRUPTED if passing else ExitCode.FAILED,
+                retryable=passing,
             ) from error
         except HTTPError as error:
             raise UmoError(
                 f"cannot reach the cluster to {doing}: {type(error).__name__}",
                 hint="is the cluster up, and the VPN?",
+                exit_code=ExitCode.INTERRUPTED,
                 retryable=True,
             ) from error

@@ -1,7 +1,8 @@
 """Runs a pipeline on this machine, as a process of its own.
 
 kfp's local runner takes over the root logger and prints; here both belong to it alone. SIGTERM is
-for the step, which cleans up and ends; this process then ends because its task failed.
+for the step, which cleans up and ends; this process then ends because its task failed. Nothing is
+tried again here: who gave the command sees why it failed, and may give it again.
 Called as `python -m umo_pipelines.local <pipeline> <arguments.json>`.
 """
 
@@ -9,14 +10,15 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from kfp import local
 
 from umo_pipelines.evaluation import evaluation
 from umo_pipelines.promotion import promotion
-from umo_pipelines.training import training
+from umo_pipelines.training import build
 
-PIPELINES = {"training": training, "evaluation": evaluation, "promotion": promotion}
+PIPELINES = {"training": build(1), "evaluation": evaluation, "promotion": promotion}
 
 
 def main(pipeline: str, arguments: Path) -> None:
@@ -32,7 +34,16 @@ def main(pipeline: str, arguments: Path) -> None:
         pipeline_root=str(arguments.parent / "kfp"),
         raise_on_error=True,
     )
-    PIPELINES[pipeline](**values)
+    once(PIPELINES[pipeline])(**values)
+
+
+def once(pipeline: Any) -> Any:
+    """A pipeline whose tasks have one attempt."""
+    spec = pipeline.pipeline_spec
+    for dag in (spec.root.dag, *(component.dag for component in spec.components.values())):
+        for task in dag.tasks.values():
+            task.ClearField("retry_policy")
+    return pipeline
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from umo.store import Store
 from umo_pipelines import submit
 from umo_pipelines.evaluated import resolve
 from umo_pipelines.kube import Kube
+from umo_pipelines.placement import RUN_LABEL
 from umo_pipelines.process import Pipeline, locked, run_pipeline
 from umo_pipelines.trainjob import JOBSET, NODE, why_failed, why_pending
 
@@ -27,8 +28,8 @@ STEPS: dict[Pipeline, tuple[str, ...]] = {
     "evaluation": EVALUATION,
     "promotion": submit.PROMOTION,
 }
-RUN_LABEL, MAIN = "pipeline/runid", "main"
-"""Label and container of KFP's pods."""
+MAIN = "main"
+"""Container of KFP's pods."""
 
 
 def values(
@@ -101,13 +102,14 @@ def why(run: Mapping[str, Any], namespace: str = "") -> list[str]:
         return [run["error"]] if run["error"] else []
     try:
         kube = Kube(namespace)
-        return [line for task in troubled for line in _task_trouble(kube, task)]
+        pods = kube.pods(f"{RUN_LABEL}={run['id']}")
+        return [line for task in troubled for line in _task_trouble(kube, task, pods)]
     except UmoError as error:
         return [f"the cluster cannot be asked why: {error}"]
 
 
-def _task_trouble(kube: Kube, task: Mapping[str, Any]) -> Iterator[str]:
-    pods = [pod for pod in kube.pods(RUN_LABEL) if pod.metadata.name == task["pod"]]
+def _task_trouble(kube: Kube, task: Mapping[str, Any], of_run: list[Any]) -> Iterator[str]:
+    pods = [pod for pod in of_run if pod.metadata.name == task["pod"]]
     if not pods:
         return
     if pods[-1].status.phase == "Pending":

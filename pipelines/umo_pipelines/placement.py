@@ -9,6 +9,8 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from umo.steps.journal import RUN
+
 VOLUME = "umo-umo-platform-runs"
 """The claim of the chart, of a release `umo`."""
 RUNS = "/runs"
@@ -27,6 +29,9 @@ OPTIONAL = {
 """Reference of a key, `env:UMO_SIGNING_PEM`, and the key."""
 USER = 10001
 """Of the components image."""
+RUN_LABEL = "pipeline/runid"
+"""Label of KFP's pods: the id of their run."""
+RETRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +102,22 @@ def place(task: dsl.PipelineTask, where: Place, volume: Any) -> dsl.PipelineTask
     kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "umo-platform")
     return task
+
+
+def retried(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """Let a step be tried again after exit code 75, and after no other.
+
+    KFP cannot tell exit codes apart and starts the pod again after each. The step gets to know its
+    run, so that `umo.steps.journal` can end a useless attempt before it works. A pod that waits
+    for somebody is not tried again: it has a time limit of its own, which ends it with 75.
+    """
+    kubernetes.use_field_path_as_env(task, RUN, f"metadata.labels['{RUN_LABEL}']")
+    return task.set_retry(
+        num_retries=RETRIES,
+        backoff_duration="30s",
+        backoff_factor=2.0,
+        backoff_max_duration="300s",
+    )
 
 
 def as_account(task: dsl.PipelineTask, secret: str) -> dsl.PipelineTask:

@@ -20,6 +20,7 @@ from umo_pipelines.placement import (
     VOLUME,
     as_account,
     place,
+    retried,
 )
 
 __all__ = ["PROMOTER", "REQUIRED", "TRAINER", "promotion"]
@@ -47,9 +48,9 @@ def promotion(
     promoted = tasks.promote(out=out, model=model, version=version)
     promoted.after(approved)
     for task, where, account in (
-        (submitted, LIGHT, TRAINER),
+        (retried(submitted), LIGHT, TRAINER),
         (approved, PATIENT, TRAINER),
-        (promoted, LIGHT, PROMOTER),
+        (retried(promoted), LIGHT, PROMOTER),
     ):
         as_account(place(task, where, volume), account).set_caching_options(False)
     with dsl.If(minutes > 0, name="served"):

@@ -13,6 +13,7 @@ import yaml
 
 from umo.errors import DeniedError, ExitCode, NotFoundError, UmoError, UsageError
 from umo_pipelines.local import PIPELINES
+from umo_pipelines.training import SHARDS, build
 
 HOST, TOKEN = "UMO_PIPELINES", "UMO_PIPELINES_TOKEN"
 EXPERIMENT = "umo"
@@ -35,24 +36,30 @@ class Package:
     """What is for Kubernetes alone."""
 
     @classmethod
-    def compile(cls, name: str, *, image: str = "", gpus: int = 0) -> "Package":
+    def compile(
+        cls, name: str, *, image: str = "", gpus: int = 0, nodes: int = 0, shards: int = SHARDS
+    ) -> "Package":
         """Compile a pipeline.
 
         Args:
             name: `training`, `evaluation` or `promotion`.
             image: Of every step; the built-in one by default.
             gpus: Of the tasks that paint.
+            nodes: Of a TrainJob, which has its own GPUs: the task that waits for it gets none.
+            shards: Tasks that render each split of a training.
         """
         from kfp import compiler
 
+        pipeline = build(shards) if name == "training" else PIPELINES[name]
+        painters = ("exec-evaluate",) if nodes else ("exec-train", "exec-evaluate")
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "pipeline.yaml"
-            compiler.Compiler().compile(PIPELINES[name], str(file))
+            compiler.Compiler().compile(pipeline, str(file))
             spec, *rest = yaml.safe_load_all(file.read_text())
         for label, executor in spec["deploymentSpec"]["executors"].items():
             if image:
                 executor["container"]["image"] = image
-            if gpus and label.startswith(("exec-train", "exec-evaluate")):
+            if gpus and label.startswith(painters):
                 accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": str(gpus)}
                 executor["container"].setdefault("resources", {})["accelerator"] = accelerator
         return cls(name=name, spec=spec, platform=rest[0] if rest else {})

@@ -12,30 +12,30 @@ IMAGE = "umo-platform/components:0.1.0-cpu"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def synthesize(
-    out: str, split: str, config: str, code: str, dataset: dsl.Output[dsl.Dataset]
+def synthesize(out: str, split: str, config: str, shard: int, shards: int, code: str) -> str:
+    """Render the people of a split, or one of several parts of it; the dataset's digest."""
+    from umo.steps import entry
+
+    return entry.synthesize(out, split, config, shard, shards)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def validate(
+    out: str, split: str, config: str, parts: str, code: str, dataset: dsl.Output[dsl.Dataset]
 ) -> str:
-    """Render the people of a split; the dataset's digest."""
+    """Join the parts of a split, whose digests are `parts`; verify every byte; its digest."""
     from pathlib import Path
 
     from umo.steps import entry
     from umo.steps.layout import Layout
-    from umo_pipelines.artifacts import describe
+    from umo_pipelines.artifacts import check_dataset, describe
 
-    digest = entry.synthesize(out, split, config)
-    describe(dataset, Layout(Path(out)).data(split))
+    first, *others = parts.split()
+    digest = entry.join(out, split, config, [first, *others]) if others else first
+    folder = Layout(Path(out)).data(split)
+    check_dataset(folder, digest)
+    describe(dataset, folder)
     return digest
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def validate(out: str, split: str, data: str, code: str) -> str:
-    """Verify every byte of a split, and that it has samples; its digest."""
-    from pathlib import Path
-
-    from umo.steps.layout import Layout
-    from umo_pipelines.artifacts import check_dataset
-
-    return check_dataset(Layout(Path(out)).data(split), data)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

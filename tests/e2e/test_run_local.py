@@ -1,6 +1,8 @@
 """The real pipeline on kfp's local runner, with an untrained base."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from umo.data.render import RenderConfig
 from umo.errors import ExitCode, NotFoundError, UmoError
 from umo.evaluation.evaluate import EvaluationConfig
 from umo.files import read_manifest, sha256, write_manifest
+from umo.steps import journal, synthesize
 from umo.steps.run import RunConfig
 from umo.training.rerefl import RereflConfig
+from umo_pipelines import submit
 from umo_pipelines.submit import run_local
 
 pytestmark = pytest.mark.slow
@@ -76,3 +80,34 @@ def test_folder_that_is_no_base_stops_before_the_first_step(tmp_path: Path) -> N
     with pytest.raises(NotFoundError, match=r"has no manifest\.json"):
         run_local(settings(tmp_path), tmp_path / "run", progress=False)
     assert not (tmp_path / "run/data").exists()
+
+
+def test_several_tasks_render_the_same_data(tmp_path: Path) -> None:
+    """The DAG of a cluster, by kfp's local runner, until its training fails; nothing is retried."""
+    base, out = save_base(tmp_path / "base"), tmp_path / "run"
+    config = settings(base)
+    (out / "logs").mkdir(parents=True)
+    arguments = out / "logs" / "arguments.json"
+    values = {**submit.arguments(config, out), "base": str(tmp_path / "nowhere")}
+    arguments.write_text(json.dumps(values))
+    program = (
+        "import pathlib, sys\n"
+        "from umo_pipelines import local, training\n"
+        "local.PIPELINES['training'] = training.build(3)\n"
+        "local.main('training', pathlib.Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Retrying" not in done.stdout + done.stderr
+    events = journal.read(journal.journal_path(out))
+    finished = [event["step"] for event in events if event["event"] == "finished"]
+    parts = [f"synthesize {split} {n}/3" for split in ("tune", "held-out") for n in (1, 2, 3)]
+    assert sorted(finished) == sorted([*parts, "join tune", "join held-out"])
+    (failed,) = [event for event in events if event["event"] == "failed"]
+    assert failed["step"] == "train"
+    assert "train: failed" in done.stdout
+    for split, rendered in (("tune", config.tune), ("held-out", config.held_out)):
+        whole = synthesize.run(rendered, folder=tmp_path / split)
+        assert read_manifest(out / "data" / split, verify=True) == read_manifest(whole.folder)

@@ -1,5 +1,6 @@
 """The compiled pipelines are those of the code, and say what they must."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
+from umo.steps import journal
 from umo_pipelines.local import PIPELINES
 from umo_pipelines.remote import Package
 
 ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
 PLANTED = "planted-secret-4711"
+STEPS = {
+    f"exec-{name}" for name in ("synthesize", "train", "evaluate", "register", "submit", "promote")
+}
+"""Executors whose tasks may be tried again."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,50 @@ def test_every_task_has_a_place(name: str) -> None:
         )
         for secret in where.get("secretAsEnv", []):
             assert secret["secretName"] in ("umo-trainer", "umo-promoter")
-    assert "retryPolicy" not in str(spec)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_is_tried_again(name: str) -> None:
+    """Steps that read in the journal how the attempt before ended, and none that waits."""
+    spec, platform = yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text())
+    places = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    dags = [spec["root"], *(part for part in spec["components"].values() if "dag" in part)]
+    tasks = [task for part in dags for task in part["dag"]["tasks"].values()]
+    for task in tasks:
+        component = spec["components"][task["componentRef"]["name"]]
+        if "dag" in component:
+            continue
+        label = component["executorLabel"]
+        step = re.sub(r"-\d+$", "", label)
+        assert ("retryPolicy" in task) == (step in STEPS), label
+        if step in STEPS:
+            assert task["retryPolicy"]["maxRetryCount"] == 3
+            (variable,) = places[label]["fieldPathAsEnv"]
+            assert variable == {
+                "name": journal.RUN,
+                "fieldPath": "metadata.labels['pipeline/runid']",
+            }
+
+
+def test_a_split_is_rendered_by_several_tasks() -> None:
+    """Each one its part, joined by one that knows their digests in order."""
+    tasks = Package.compile("training", shards=3).tasks
+    for split in ("tune", "held-out"):
+        mine = {
+            name: task["inputs"]["parameters"]
+            for name, task in tasks.items()
+            if task["inputs"]["parameters"].get("split", {}).get("runtimeValue", {}).get("constant")
+            == split
+        }
+        parts = {name: given for name, given in mine.items() if name.startswith("synthesize")}
+        (joined,) = mine.keys() - parts.keys()
+        shards = [given["shard"]["runtimeValue"]["constant"] for given in parts.values()]
+        assert shards == [0, 1, 2]
+        assert not any(tasks[name].get("dependentTasks") for name in parts)
+        given = mine[joined]["parts"]["runtimeValue"]["constant"].split()
+        channels = [f"pipelinechannel--{name}-Output" for name in parts]
+        assert given == [f"{{{{$.inputs.parameters['{channel}']}}}}" for channel in channels]
+        assert sorted(tasks[joined]["dependentTasks"]) == sorted(parts)
 
 
 def test_artifacts_have_types() -> None:
@@ -77,6 +126,12 @@ def test_image_and_gpus_of_a_submission() -> None:
     assert package.resources("register")["gpus"] == "0"
     images = {package.resources(task)["image"] for task in package.tasks}
     assert images == {"registry/components:1"}
+
+
+def test_a_task_that_waits_for_a_trainjob_has_no_gpu() -> None:
+    package = Package.compile("training", gpus=2, nodes=2)
+    assert package.resources("train")["gpus"] == "0"
+    assert package.resources("evaluate")["gpus"] == "2"
 
 
 def test_what_is_reused() -> None:

@@ -62,15 +62,23 @@ class RenderConfig:
             raise ValueError(f"likeness is {self.likeness}, it must be at least 0 and below 1")
 
 
-def render_samples(config: RenderConfig, *, workers: int = 1) -> Iterator[Sample]:
-    """Render samples in order; the pictures do not depend on the number of workers."""
-    indices = range(config.samples)
+def render_samples(
+    config: RenderConfig, *, indices: range | None = None, workers: int = 1
+) -> Iterator[Sample]:
+    """Render samples in order; the pictures do not depend on the number of workers.
+
+    Args:
+        config: What to render.
+        indices: Which of its samples; all by default.
+        workers: How many processes render.
+    """
+    indices = range(config.samples) if indices is None else indices
     if workers == 1:
         for index in indices:
             yield render_sample(config, index)
         return
     with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(render_sample, [config] * config.samples, indices, chunksize=16)
+        yield from pool.map(render_sample, [config] * len(indices), indices, chunksize=16)
 
 
 def render_sample(config: RenderConfig, index: int) -> Sample:

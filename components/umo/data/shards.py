@@ -38,6 +38,8 @@ SCHEMA = pa.schema(
     ]
 )
 """One row for each sample; pictures are PNG bytes."""
+Row = dict[str, Any]
+"""Values of `SCHEMA`."""
 
 
 def write_dataset(
@@ -46,6 +48,7 @@ def write_dataset(
     facts: Mapping[str, Any],
     *,
     rows_per_shard: int = 1000,
+    part: bool = False,
 ) -> str:
     """Write samples as `shard-00000.parquet` ... and `manifest.json`; the folder appears whole.
 
@@ -54,6 +57,7 @@ def write_dataset(
         folder: Replaced if it exists.
         facts: What the manifest says of the dataset, for example the config that made it.
         rows_per_shard: Samples in each shard but the last.
+        part: Whether this is one of the parts of a dataset, which may be empty.
 
     Returns:
         The dataset's digest; the same samples give the same digest.
@@ -63,7 +67,38 @@ def write_dataset(
             differ in number.
         UmoError: The folder could not be written.
     """
-    rows = iter(samples)
+    return _write_rows(map(_row, samples), folder, facts, rows_per_shard, empty=part)
+
+
+def join_datasets(
+    parts: Iterable["Dataset"],
+    folder: Path,
+    facts: Mapping[str, Any],
+    *,
+    rows_per_shard: int = 1000,
+) -> str:
+    """Write the samples of several datasets as one: the bytes that `write_dataset` would write.
+
+    Args:
+        parts: In order; their pictures are copied as they are.
+        folder: Replaced if it exists.
+        facts: What the manifest says of the dataset.
+        rows_per_shard: Samples in each shard but the last.
+
+    Returns:
+        The dataset's digest.
+
+    Raises:
+        UsageError: No samples, or a key used twice.
+        UmoError: A part is damaged, or the folder could not be written.
+    """
+    rows = itertools.chain.from_iterable(part.rows() for part in parts)
+    return _write_rows(rows, folder, facts, rows_per_shard, empty=False)
+
+
+def _write_rows(
+    rows: Iterator[Row], folder: Path, facts: Mapping[str, Any], rows_per_shard: int, *, empty: bool
+) -> str:
     keys: set[str] = set()
     with atomic_folder(folder) as staged:
         for shard in itertools.count():
@@ -74,7 +109,7 @@ def write_dataset(
             _write_shard(
                 itertools.chain([first], itertools.islice(rows, rows_per_shard - 1)), path, keys
             )
-        if not keys:
+        if not (keys or empty):
             raise UsageError(f"no samples to write to {folder}")
         return write_manifest(staged, {**facts, "kind": KIND, "samples": len(keys)})
 
@@ -117,7 +152,7 @@ class Dataset:
                 f"{folder} holds {len(self)} samples, its manifest says {self.manifest['samples']}",
                 hint="make the dataset again",
             )
-        self._cached: tuple[int, list[dict[str, Any]]] = (-1, [])
+        self._cached: tuple[int, list[Row]] = (-1, [])
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -146,6 +181,11 @@ class Dataset:
                 hint="make the dataset again",
             ) from error
 
+    def rows(self) -> Iterator[Row]:
+        """Every sample as it is stored."""
+        for group in range(len(self._groups)):
+            yield from self._read_group(group)
+
     def people(self, index: int) -> int:
         """Number of references of a sample, without decoding a picture."""
         return int(self._people[index])
@@ -158,24 +198,25 @@ class Dataset:
                 columns.append(file.read(columns=["people"])["people"].to_numpy())
         return np.concatenate(columns)
 
-    def _read_group(self, group: int) -> list[dict[str, Any]]:
+    def _read_group(self, group: int) -> list[Row]:
         shard, inside = self._groups[group]
         with _reading(self._paths[shard]):
             table = self._shards[shard].read_row_group(inside, use_threads=False)
-            rows: list[dict[str, Any]] = table.to_pylist()
+            rows: list[Row] = table.to_pylist()
         return rows
 
 
-def _write_shard(samples: Iterator[Sample], path: Path, keys: set[str]) -> None:
+def _write_shard(rows: Iterator[Row], path: Path, keys: set[str]) -> None:
     with pq.ParquetWriter(path, SCHEMA, compression="none", write_page_checksum=True) as writer:
-        while rows := [_row(s, keys) for s in itertools.islice(samples, ROWS_PER_GROUP)]:
-            writer.write_table(pa.Table.from_pylist(rows, SCHEMA), row_group_size=ROWS_PER_GROUP)
+        while group := list(itertools.islice(rows, ROWS_PER_GROUP)):
+            for row in group:
+                if row["key"] in keys:
+                    raise UsageError(f"two samples have the key {row['key']!r}")
+                keys.add(row["key"])
+            writer.write_table(pa.Table.from_pylist(group, SCHEMA), row_group_size=ROWS_PER_GROUP)
 
 
-def _row(sample: Sample, keys: set[str]) -> dict[str, Any]:
-    if sample.key in keys:
-        raise UsageError(f"two samples have the key {sample.key!r}")
-    keys.add(sample.key)
+def _row(sample: Sample) -> Row:
     counts = (len(sample.references), len(sample.boxes), len(sample.identities))
     if len(set(counts)) > 1:
         raise UsageError(
@@ -198,7 +239,7 @@ def _row(sample: Sample, keys: set[str]) -> dict[str, Any]:
     }
 
 
-def _sample(row: dict[str, Any]) -> Sample:
+def _sample(row: Row) -> Sample:
     return Sample(
         key=row["key"],
         prompt=row["prompt"],

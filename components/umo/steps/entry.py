@@ -16,16 +16,32 @@ from umo.steps.layout import Layout
 T = TypeVar("T")
 
 
-def synthesize(out: str, split: str, config: str) -> str:
-    """Render the people of a split; the dataset's digest."""
+def synthesize(out: str, split: str, config: str, shard: int, shards: int) -> str:
+    """Render the people of a split, or one of several parts of it; the dataset's digest."""
     layout = Layout(Path(out))
-    with journal.step(layout.out, f"synthesize {split}") as pen:
+    part = f" {shard + 1}/{shards}" if shards > 1 else ""
+    with journal.step(layout.out, f"synthesize {split}{part}") as pen:
         from umo.data.render import RenderConfig
-        from umo.steps.synthesize import run
+        from umo.steps.synthesize import run, run_part
 
-        return pen.finish(
-            run(_parse(RenderConfig, config), folder=layout.data(split), progress=pen.progress)
-        )
+        settings = _parse(RenderConfig, config)
+        if not part:
+            return pen.finish(run(settings, folder=layout.data(split), progress=pen.progress))
+        folder = layout.part(split, shard, shards)
+        return pen.finish(run_part(settings, shard, shards, folder=folder, progress=pen.progress))
+
+
+def join(out: str, split: str, config: str, parts: list[str]) -> str:
+    """Join the parts of a split, whose digests are `parts` in order; the dataset's digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, f"join {split}") as pen:
+        from umo.data.render import RenderConfig
+        from umo.steps.synthesize import join as run
+
+        folders = {
+            layout.part(split, shard, len(parts)): digest for shard, digest in enumerate(parts)
+        }
+        return pen.finish(run(_parse(RenderConfig, config), folders, folder=layout.data(split)))
 
 
 def train(out: str, config: str, base: str, pack: str, data: str) -> str:

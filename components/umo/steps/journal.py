@@ -2,22 +2,29 @@
 
 Steps run in processes of their own; whoever started them reads here how far they are and, when
 one fails, its message, hint and exit code.
+
+Kubeflow Pipelines tries a failed task again whatever its exit code was. So a step that is an
+attempt of a run there reads how the attempt before ended, and goes on only after exit code 75.
 """
 
 import json
+import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from umo.errors import ExitCode, UmoError
 from umo.steps.layout import Layout
 
 SECONDS_BETWEEN = 0.5
+RUN = "UMO_PIPELINE_RUN"
+"""Variable: the run of Kubeflow Pipelines that this process is an attempt of; elsewhere unset."""
 
 Progress = Callable[[dict[str, Any]], None]
 """Takes `done` and `total`, and whatever else a step measures."""
@@ -45,12 +52,15 @@ class Journal:
     def __init__(self, out: Path, step: str) -> None:
         self.path = journal_path(out)
         self.step = step
+        self._run = os.environ.get(RUN, "")
         self._written = 0.0
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, event: str, **facts: Any) -> None:
         """Append an event: `started`, `progress`, `finished` or `failed`."""
         line = {"time": time.time(), "step": self.step, "event": event, **facts}
+        if self._run:
+            line["run"] = self._run
         with self.path.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
 
@@ -66,10 +76,38 @@ class Journal:
             self._written = now
             self.write("progress", **facts)
 
+    def verdict(self) -> UmoError | None:
+        """How the attempt before this one failed, if it was not interrupted."""
+        mine = [
+            event
+            for event in (read(self.path) if self._run else [])
+            if (event["step"], event.get("run")) == (self.step, self._run)
+        ]
+        if not mine or mine[-1]["event"] == "finished":
+            return None
+        last = mine[-1]
+        if last["event"] != "failed":
+            return UmoError(
+                "the attempt before ended without a word",
+                hint="memory may have run out, or its node is gone: submit the run again",
+            )
+        if last["exit_code"] == ExitCode.INTERRUPTED:
+            return None
+        return UmoError(last["message"], hint=last["hint"], exit_code=ExitCode(last["exit_code"]))
+
 
 def journal_path(out: Path) -> Path:
     """The journal of the run folder `out`."""
     return Layout(out).logs / "journal.jsonl"
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The events of a journal, without lines that are not whole; none if there is no file."""
+    events = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        with suppress(ValueError):  # a full disk cuts a line short
+            events.append(json.loads(line))
+    return events
 
 
 @contextmanager
@@ -77,6 +115,7 @@ def step(out: Path, name: str) -> Iterator[Journal]:
     """Run a step of the run folder `out` as this process: a failure is journalled and exits.
 
     SIGTERM, which a preempted pod gets, interrupts the step: it cleans up and may be run again.
+    A second attempt of the same run (`RUN`) fails as the first did, unless that was interrupted.
 
     Args:
         out: Run folder.
@@ -87,6 +126,9 @@ def step(out: Path, name: str) -> Iterator[Journal]:
     """
     journal = Journal(out, name)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if verdict := journal.verdict():
+        print(f"not tried again: {verdict}", file=sys.stderr)
+        _fail(journal, verdict)
     journal.write("started")
     try:
         yield journal
@@ -101,7 +143,7 @@ def step(out: Path, name: str) -> Iterator[Journal]:
         _fail(journal, UmoError(f"{type(error).__name__}: {text}"))
 
 
-def _fail(journal: Journal, error: UmoError) -> None:
+def _fail(journal: Journal, error: UmoError) -> NoReturn:
     journal.write(
         "failed",
         message=error.message,

@@ -14,6 +14,10 @@ class Layout:
         """Dataset of a split, `tune` or `held-out`."""
         return self.out / "data" / split
 
+    def part(self, split: str, shard: int, shards: int) -> Path:
+        """One of the parts of a split that is rendered by several tasks."""
+        return self.out / "data" / "parts" / f"{split}-{shard}-of-{shards}"
+
     @property
     def train(self) -> Path:
         """The tuned LoRA, its curves and manifest."""

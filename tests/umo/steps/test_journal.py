@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from umo.errors import DiffersError
+from umo.errors import DiffersError, ExitCode, UmoError
 from umo.steps import journal
 from umo.steps.journal import Outcome
 
@@ -46,3 +46,58 @@ def test_any_end_is_one_line(tmp_path: Path, error: BaseException, code: int, te
         raise error
     assert ended.value.code == code
     assert events(tmp_path)[-1]["message"].startswith(text)
+
+
+def attempt(out: Path, error: BaseException | None) -> int | str | None:
+    """Exit code of a step that ends with an error; `done` if it worked to its end."""
+    try:
+        with journal.step(out, "train") as pen:
+            if error:
+                raise error
+            return pen.finish(Outcome(folder=out, digest="done", reused=False))
+    except SystemExit as ended:
+        return ended.code
+
+
+BUSY = UmoError("the ledger is busy", exit_code=ExitCode.INTERRUPTED, retryable=True)
+
+
+def test_an_attempt_goes_on_after_75_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(journal.RUN, "run-1")
+    assert attempt(tmp_path, KeyboardInterrupt()) == ExitCode.INTERRUPTED
+    assert attempt(tmp_path, BUSY) == ExitCode.INTERRUPTED
+    assert attempt(tmp_path, DiffersError("a is not b", hint="make it again")) == ExitCode.DIFFERS
+    for _ in range(2):
+        assert attempt(tmp_path, None) == ExitCode.DIFFERS
+    assert "not tried again: a is not b; make it again" in capsys.readouterr().err
+    last = events(tmp_path)[-1]
+    assert (last["event"], last["message"], last["hint"]) == (
+        "failed",
+        "a is not b",
+        "make it again",
+    )
+
+
+def test_an_attempt_that_was_killed_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(journal.RUN, "run-1")
+    journal.Journal(tmp_path, "train").write("started")
+    assert attempt(tmp_path, None) == ExitCode.FAILED
+    assert "memory may have run out" in events(tmp_path)[-1]["hint"]
+
+
+def test_other_runs_and_steps_are_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(journal.RUN, "run-1")
+    journal.Journal(tmp_path, "evaluate").write("started")
+    assert attempt(tmp_path, DiffersError("a is not b")) == ExitCode.DIFFERS
+    monkeypatch.setenv(journal.RUN, "run-2")
+    assert attempt(tmp_path, None) == "done"
+    assert attempt(tmp_path, None) == "done"
+    monkeypatch.delenv(journal.RUN)
+    assert attempt(tmp_path, DiffersError("a is not b")) == ExitCode.DIFFERS
+    assert attempt(tmp_path, None) == "done"
