@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from PIL import Image as Pillow
 from PIL import ImageOps
 
+from umo.bases.references import ALONE, TOGETHER, uno_reference
 from umo.errors import UsageError
-from umo_serving.limits import PIXELS, SIDE_MULTIPLE
+from umo_serving.limits import PIXELS
 
 LANCZOS = Pillow.Resampling.LANCZOS
 
@@ -50,20 +51,14 @@ class Canvas:
         return self.side, self.side
 
     def frame(self, reference: Pillow.Image, people: int) -> Pillow.Image:
-        """A reference with the long side that its number of people asks for, cut to 16 px."""
-        long = self.side if people == 1 else self.crowd
-        scale = long / max(reference.size)
-        width, height = (max(int(scale * side), SIDE_MULTIPLE) for side in reference.size)
-        cut_width, cut_height = (side // SIDE_MULTIPLE * SIDE_MULTIPLE for side in (width, height))
-        left, top = (width - cut_width) // 2, (height - cut_height) // 2
-        resized = reference.resize((width, height), LANCZOS)
-        return resized.crop((left, top, left + cut_width, top + cut_height))
+        """A reference as UNO takes it, with the long side that its number of people asks for."""
+        return uno_reference(reference, self.side if people == 1 else self.crowd)
 
 
 Layout = Tiles | Canvas
 
 EMBEDDED = Tiles(tile=96, pixels=(4 * 96) ** 2)
-FLUX = Canvas(side=512, crowd=320, pixels=PIXELS)
+FLUX = Canvas(side=ALONE, crowd=TOGETHER, pixels=PIXELS)
 
 
 def layout_of(base: str) -> Layout:
