@@ -65,6 +65,7 @@ def generate(
     """
     with work_on_stderr():
         from umo_serving.client import Client, Options, check_name
+        from umo_serving.trace import exported
 
         check_name(out)
         options = Options(
@@ -76,15 +77,18 @@ def generate(
             images=images,
             matches=matches,
         )
-        with Client(
-            server,
-            protocol=protocol,
-            key=os.environ.get(KEY),
-            timeout=timeout,
-            tls=authorities or tls,
-        ) as client:
+        with (
+            exported("umo-cli"),
+            Client(
+                server,
+                protocol=protocol,
+                key=os.environ.get(KEY),
+                timeout=timeout,
+                tls=authorities or tls,
+            ) as client,
+        ):
             painted = _painted(client, protocol, prompt, reference or [], options)
-        files = painted.save(out)
+            files = painted.save(out)
     if output == "json":
         print_json(
             {

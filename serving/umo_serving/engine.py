@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from umo_serving.layout import layout_of, picture_size
 from umo_serving.pictures import decode, encode, pixels
 from umo_serving.request import Progress, Reply, Request
 from umo_serving.steady import steady
+from umo_serving.trace import span
 
 LORA = "lora.safetensors"
 ROWS = 8
@@ -108,11 +110,14 @@ class Engine:
             CancelledError: `cancelled` said yes.
         """
         request.check()
-        references = self._frame(request.references)
+        with span("umo.references", references=len(request.references)):
+            references = self._frame(request.references)
         size = picture_size(self._layout, len(references), request.width, request.height)
+        with span("umo.encode"):
+            conditioning = self._encode(request.prompt, references)
         job = start(
             self._model,
-            self._encode(request.prompt, references),
+            conditioning,
             size=size,
             steps=request.steps,
             guidance=request.guidance,
@@ -120,14 +125,22 @@ class Engine:
             on_step=self._reporter(on_step),
             cancelled=cancelled,
         )
-        self._denoiser.submit(job)
-        pictures = self._decode(job.done.result())
+        with span("umo.denoise", steps=request.steps, images=request.images):
+            self._denoiser.submit(job)
+            latents = job.done.result()
+        with span("umo.decode"):
+            pictures = self._decode(latents)
+            pngs = [encode(picture) for picture in pictures]
+        matches: list[dict[str, Any]] = []
+        if request.matches:
+            with span("umo.match"):
+                matches = match(self._pack, references, pictures)
         return Reply(
-            pngs=[encode(picture) for picture in pictures],
+            pngs=pngs,
             seeds=request.seeds,
             version=self.version,
             digest=self.digest,
-            matches=match(self._pack, references, pictures) if request.matches else [],
+            matches=matches,
         )
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from umo_serving.folder import LOOPBACK, Folder
 from umo_serving.launch import launch
 from umo_serving.processes import alive
 from umo_serving.routes import read
+from umo_serving.trace import HEADERS
 
 EXIT_SECONDS = 20
 """What calls under way get to end when the server is told to end."""
@@ -96,6 +97,7 @@ class Supervisor:
             "--exit-on-error=false",
             f"--exit-timeout-secs={EXIT_SECONDS}",
             "--disable-auto-complete-config",
+            f"--grpc-header-forward-pattern={'|'.join(HEADERS)}",
             *(f"--{interface}-address={LOOPBACK}" for interface in INTERFACES),
             *(
                 f"--{interface}-port={port}"

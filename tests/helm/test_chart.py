@@ -40,6 +40,8 @@ def test_the_schema_is_that_of_the_values() -> None:
         ("autoscaling.kind=keda", "name Prometheus"),
         ("autoscaling.min=9", "let max be at least min"),
         ("gateway.enabled=true", "gateway.hosts"),
+        ("monitoring.collector=collector:4318", "collector"),
+        ("monitoring.collector=http://collector:4318", "networkPolicy.collectorNamespace"),
         ("secrets.mlflow=", "mlflow"),
         ("training.volume.access=Everywhere", "access"),
         ("storage.endpoint=minio:9000", "endpoint"),

@@ -53,6 +53,21 @@ def test_monitors_scrape_a_port_that_is_there() -> None:
     assert {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
 
 
+def test_serving_may_reach_the_collector_that_it_is_told() -> None:
+    manifests = {(one["kind"], one["metadata"]["name"]): one for one in rendered("gpu")}
+    pod = manifests["Deployment", "umo-umo-platform-serving"]["spec"]["template"]["spec"]
+    told = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector.tracing.svc:4318"
+    (rule,) = [
+        rule
+        for rule in manifests["NetworkPolicy", "umo-umo-platform-serving"]["spec"]["egress"]
+        if {"port": 4318} in rule["ports"]
+    ]
+    namespace = {"kubernetes.io/metadata.name": "tracing"}
+    assert rule["to"] == [{"namespaceSelector": {"matchLabels": namespace}}]
+    assert "OTEL" not in str(rendered("minimal"))
+
+
 def test_queries_ask_for_metrics_that_are_counted() -> None:
     """Every `umo_` metric of alerts, dashboards and KEDA is one that the gate counts."""
     import re

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +65,11 @@ class Triton:
 
 
 @contextmanager
-def triton(folder: Path, model: Path = REFERENCE) -> Iterator[Triton]:
+def triton(
+    folder: Path, model: Path = REFERENCE, env: Mapping[str, str] | None = None
+) -> Iterator[Triton]:
     """Run a server inside the block; it has painted once."""
-    with _running(folder, model, _paints) as served:
+    with _running(folder, model, _paints, env) as served:
         yield served
 
 
@@ -79,7 +81,12 @@ def empty_server(folder: Path) -> Iterator[Triton]:
 
 
 @contextmanager
-def _running(folder: Path, model: Path | None, ready: Callable[[Triton], bool]) -> Iterator[Triton]:
+def _running(
+    folder: Path,
+    model: Path | None,
+    ready: Callable[[Triton], bool],
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Triton]:
     try:
         environment.find()
     except NotFoundError as error:
@@ -92,7 +99,7 @@ def _running(folder: Path, model: Path | None, ready: Callable[[Triton], bool]) 
     server.prepare(served.folder, settings, model=model)
     command = [sys.executable, "-m", "umo_serving.supervisor", str(folder)]
     log = served.folder.log
-    with daemon(command, log=log, ready=lambda: ready(served), seconds=SECONDS):
+    with daemon(command, log=log, ready=lambda: ready(served), env=env, seconds=SECONDS):
         yield served
 
 

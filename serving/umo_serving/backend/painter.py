@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from umo_serving.backend import tensors
 from umo_serving.engine import Engine
 from umo_serving.journal import log
 from umo_serving.request import Progress
+from umo_serving.trace import exported, span
 
 CALLS = 64
 """Most calls at a time; the endpoints ask no more."""
@@ -39,6 +41,8 @@ class Painter:
         )
         self._cancelled: dict[str, threading.Event] = {}
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="call")
+        self._ending = ExitStack()
+        self._ending.enter_context(exported("umo-model"))
         log("loaded", version=self._engine.version, digest=self._engine.digest)
 
     def execute(self, requests: list[Any]) -> None:
@@ -59,15 +63,19 @@ class Painter:
         """End, as Triton calls it, after the last answer."""
         self._pool.shutdown()
         self._engine.close()
+        self._ending.close()
 
     def _paint(self, name: str, incoming: Any, sender: Any) -> None:
-        stream = triton.get_input_tensor_by_name(incoming, "STREAM")
+        streamed = triton.get_input_tensor_by_name(incoming, "STREAM")
+        report = _reporter(sender) if streamed is not None and streamed.as_numpy()[0] else None
+        version, digest = self._engine.version, self._engine.digest
         try:
-            reply = self._engine.generate(
-                tensors.read(incoming),
-                on_step=_reporter(sender) if stream is not None and stream.as_numpy()[0] else None,
-                cancelled=self._cancelled[name].is_set,
-            )
+            with span("umo.paint", parent=tensors.trace(incoming), version=version, digest=digest):
+                reply = self._engine.generate(
+                    tensors.read(incoming),
+                    on_step=report,
+                    cancelled=self._cancelled[name].is_set,
+                )
             outputs = tensors.write_reply(reply)
         except Exception as error:
             outputs = tensors.write_failure(error, name)

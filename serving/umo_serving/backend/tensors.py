@@ -28,6 +28,12 @@ def read(request: Any) -> Request:
     return Request(prompt=given["PROMPT"][0].decode(), references=references, **options)
 
 
+def trace(request: Any) -> dict[str, str]:
+    """Headers that carry the trace that a Triton request is part of."""
+    headers: dict[str, str] = json.loads(request.parameters())
+    return headers
+
+
 def write_reply(reply: Reply) -> list[Any]:
     """Output tensors of a reply."""
     return [

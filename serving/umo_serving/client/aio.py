@@ -51,7 +51,7 @@ class AsyncHttpTransport:
             async with self._session.post(
                 self._target.url + call.path,
                 data=body,
-                headers={**self._target.headers(), **headers},
+                headers={**self._target.headers(call), **headers},
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as answer:
@@ -91,7 +91,7 @@ class AsyncGrpcTransport:
         """
         try:
             answer = await self._stub.ModelInfer(
-                call.grpc(), timeout=timeout, metadata=tuple(self._target.headers().items())
+                call.grpc(), timeout=timeout, metadata=tuple(self._target.headers(call).items())
             )
         except grpc.RpcError as error:
             raise self._target.failure(error) from error
@@ -104,7 +104,7 @@ class AsyncGrpcTransport:
             UmoError: The call failed, or took longer than `timeout` seconds.
         """
         answers = self._stub.ModelStreamInfer(
-            iter([call.grpc()]), timeout=timeout, metadata=stream_metadata(self._target)
+            iter([call.grpc()]), timeout=timeout, metadata=stream_metadata(self._target, call)
         )
         try:
             async for answer in answers:
@@ -147,14 +147,13 @@ class AsyncClient:
         retries: int = RETRIES,
         tls: bool | Path = False,
     ) -> None:
-        self._target = Target(address=address, key=key, tls=tls, timeout=timeout)
-        self._protocol = protocol
+        self._target = Target(address=address, protocol=protocol, key=key, tls=tls, timeout=timeout)
         self._retries = retries
 
     @cached_property
     def _transport(self) -> AsyncHttpTransport | AsyncGrpcTransport:
         """Made by the first call, because it belongs to the event loop that runs then."""
-        if self._protocol == "http":
+        if self._target.protocol == "http":
             return AsyncHttpTransport(self._target)
         return AsyncGrpcTransport(self._target)
 
@@ -163,13 +162,15 @@ class AsyncClient:
     ) -> Generation:
         """Paint; see `Client.generate`."""
         order = await asyncio.to_thread(Order.of, prompt, references, options)
-        call = order.infer(MODEL)
         patience = Patience(self._target.timeout, self._retries)
-        while True:
-            try:
-                return Generation.of(order, await self._transport.infer(call, patience.left()))
-            except UmoError as error:
-                await asyncio.sleep(patience.pause(error))
+        with self._target.span("umo.generate", MODEL, order.request_id, current=True) as span:
+            call = order.infer(MODEL, span.headers)
+            while True:
+                try:
+                    return Generation.of(order, await self._transport.infer(call, patience.left()))
+                except UmoError as error:
+                    await asyncio.sleep(patience.pause(error))
+                    span.note(retries=patience.repeated)
 
     async def stream(
         self, prompt: str, references: Sequence[Picture] = (), **options: Unpack[Options]
@@ -178,12 +179,13 @@ class AsyncClient:
         if not isinstance(self._transport, AsyncGrpcTransport):
             raise no_stream()
         order = await asyncio.to_thread(Order.of, prompt, references, options)
-        call = order.infer(STREAM)
         progress = None
-        async with aclosing(self._transport.stream(call, self._target.timeout)) as answers:
-            async for outputs in answers:
-                progress = Progress.of(order, outputs, progress)
-                yield progress
+        with self._target.span("umo.stream", STREAM, order.request_id, current=False) as span:
+            call = order.infer(STREAM, span.headers)
+            async with aclosing(self._transport.stream(call, self._target.timeout)) as answers:
+                async for outputs in answers:
+                    progress = Progress.of(order, outputs, progress)
+                    yield progress
 
     async def close(self) -> None:
         """Close the connection."""

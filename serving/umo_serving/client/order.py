@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -85,8 +85,13 @@ class Order:
             options=options,
         )
 
-    def infer(self, model: str) -> Infer:
-        """The call as KServe v2 tensors for the model named `model`."""
+    def infer(self, model: str, trace: Mapping[str, str] | None = None) -> Infer:
+        """The call as KServe v2 tensors.
+
+        Args:
+            model: Name of the model.
+            trace: Headers that carry the trace that it is part of.
+        """
         values: dict[str, Sequence[Any]] = {
             **{name.upper(): [value] for name, value in self.options.items() if value is not None},
             "PROMPT": [self.prompt.encode()],
@@ -94,7 +99,7 @@ class Order:
             "SEED": [self.seed],
         }
         tensors = (Tensor(k, INPUTS[k], values[k]) for k in INPUTS if k in values)
-        return Infer(model, self.request_id, tuple(tensors))
+        return Infer(model, self.request_id, tuple(tensors), trace or {})
 
 
 def _encoded(number: int, picture: Picture) -> bytes:

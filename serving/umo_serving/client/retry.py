@@ -24,6 +24,8 @@ class Patience:
         self._end = time.monotonic() + timeout
         self._retries = retries
         self._pause = FIRST_PAUSE
+        self.repeated = 0
+        """How often it was repeated."""
 
     def left(self) -> float:
         """Seconds left, above 0."""
@@ -38,11 +40,11 @@ class Patience:
         Raises:
             UmoError: `error`, when it will not pass, or no try or time is left.
         """
-        if not isinstance(error, UnavailableError) or not self._retries:
+        if not isinstance(error, UnavailableError) or self.repeated == self._retries:
             raise error
         pause = max(self._pause * random.uniform(0.5, 1.0), error.after)
         if pause >= self.left():
             raise error
-        self._retries -= 1
+        self.repeated += 1
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         return pause

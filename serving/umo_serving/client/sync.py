@@ -42,9 +42,9 @@ class Client:
         retries: int = RETRIES,
         tls: bool | Path = False,
     ) -> None:
-        target = Target(address=address, key=key, tls=tls, timeout=timeout)
+        target = Target(address=address, protocol=protocol, key=key, tls=tls, timeout=timeout)
         self._transport = HttpTransport(target) if protocol == "http" else GrpcTransport(target)
-        self._timeout = timeout
+        self._target = target
         self._retries = retries
 
     def generate(
@@ -68,13 +68,15 @@ class Client:
             UmoError: The server failed.
         """
         order = Order.of(prompt, references, options)
-        call = order.infer(MODEL)
-        patience = Patience(self._timeout, self._retries)
-        while True:
-            try:
-                return Generation.of(order, self._transport.infer(call, patience.left()))
-            except UmoError as error:
-                time.sleep(patience.pause(error))
+        patience = Patience(self._target.timeout, self._retries)
+        with self._target.span("umo.generate", MODEL, order.request_id, current=True) as span:
+            call = order.infer(MODEL, span.headers)
+            while True:
+                try:
+                    return Generation.of(order, self._transport.infer(call, patience.left()))
+                except UmoError as error:
+                    time.sleep(patience.pause(error))
+                    span.note(retries=patience.repeated)
 
     def stream(
         self, prompt: str, references: Sequence[Picture] = (), **options: Unpack[Options]
@@ -99,12 +101,13 @@ class Client:
         return self._progress(self._transport, order)
 
     def _progress(self, transport: GrpcTransport, order: Order) -> Generator[Progress]:
-        call = order.infer(STREAM)
         progress = None
-        with closing(transport.stream(call, self._timeout)) as answers:
-            for outputs in answers:
-                progress = Progress.of(order, outputs, progress)
-                yield progress
+        with self._target.span("umo.stream", STREAM, order.request_id, current=False) as span:
+            call = order.infer(STREAM, span.headers)
+            with closing(transport.stream(call, self._target.timeout)) as answers:
+                for outputs in answers:
+                    progress = Progress.of(order, outputs, progress)
+                    yield progress
 
     def close(self) -> None:
         """Close the connection."""

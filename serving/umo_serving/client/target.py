@@ -2,16 +2,17 @@
 
 import os
 import ssl
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import BadStatusLine
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from opentelemetry.propagate import inject
-
 from umo.errors import NotFoundError, UmoError, UsageError
 from umo_serving.client.failures import UnavailableError, from_grpc
+from umo_serving.client.wire import Infer
+from umo_serving.trace import Span, span
 
 Protocol = Literal["http", "grpc"]
 MODEL = "umo"
@@ -40,6 +41,8 @@ class Target:
 
     address: str
     """`host:port`."""
+    protocol: Protocol = "http"
+    """What the address speaks."""
     key: str | None = None
     """API key, sent as a bearer token."""
     tls: bool | Path = False
@@ -78,11 +81,25 @@ class Target:
         """The PEM file of the authorities to trust; None for the usual ones."""
         return self.tls if isinstance(self.tls, Path) else None
 
-    def headers(self) -> dict[str, str]:
-        """Headers of a call, in lower case: the key, and the caller's trace."""
-        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
-        inject(headers)
-        return headers
+    def headers(self, call: Infer) -> dict[str, str]:
+        """Headers of a call, in lower case: the key, and the trace."""
+        return {**({"authorization": f"Bearer {self.key}"} if self.key else {}), **call.trace}
+
+    def span(
+        self, name: str, model: str, request_id: str, *, current: bool
+    ) -> AbstractContextManager[Span]:
+        """A call with all its repetitions as a span; see `umo_serving.trace.span`."""
+        return span(
+            name,
+            "CLIENT",
+            begins=True,
+            current=current,
+            address=self.address,
+            protocol=self.protocol,
+            endpoint=model,
+            request_id=request_id,
+            retries=0,
+        )
 
     def unreachable(self, error: BaseException) -> UmoError:
         """The error when no connection could be made, or it broke."""

@@ -34,7 +34,7 @@ class HttpTransport:
                 "POST",
                 self._target.url + call.path,
                 body=body,
-                headers={**self._target.headers(), **headers},
+                headers={**self._target.headers(call), **headers},
                 timeout=urllib3.Timeout(total=timeout),
                 retries=False,
             )
@@ -73,7 +73,7 @@ class GrpcTransport:
         """
         try:
             answer = self._stub.ModelInfer(
-                call.grpc(), timeout=timeout, metadata=tuple(self._target.headers().items())
+                call.grpc(), timeout=timeout, metadata=tuple(self._target.headers(call).items())
             )
         except grpc.RpcError as error:
             raise self._target.failure(error) from error
@@ -86,7 +86,7 @@ class GrpcTransport:
             UmoError: The call failed, or took longer than `timeout` seconds.
         """
         answers = self._stub.ModelStreamInfer(
-            iter([call.grpc()]), timeout=timeout, metadata=stream_metadata(self._target)
+            iter([call.grpc()]), timeout=timeout, metadata=stream_metadata(self._target, call)
         )
         try:
             for answer in answers:
@@ -109,6 +109,6 @@ def credentials(target: Target) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(authorities.read_bytes() if authorities else None)
 
 
-def stream_metadata(target: Target) -> tuple[tuple[str, str], ...]:
+def stream_metadata(target: Target, call: wire.Infer) -> tuple[tuple[str, str], ...]:
     """Metadata of a stream; the last entry lets Triton end it with the status of an error."""
-    return (*target.headers().items(), ("triton_grpc_error", "true"))
+    return (*target.headers(call).items(), ("triton_grpc_error", "true"))

@@ -7,7 +7,7 @@ header `Inference-Header-Content-Length` says where the JSON ends.
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tritonclient.grpc import service_pb2
@@ -58,6 +58,8 @@ class Infer:
     model: str
     request_id: str
     inputs: tuple[Tensor, ...]
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """Headers that carry the trace that it is part of, see `umo_serving.trace`."""
 
     @property
     def path(self) -> str:

@@ -13,6 +13,7 @@ from umo_serving.gate import rpc
 from umo_serving.gate.metrics import Metrics
 from umo_serving.gate.router import Router
 from umo_serving.gate.web import calls, metrics
+from umo_serving.trace import exported
 
 SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 """aiohttp would write what it cannot read into the log, pictures and prompts too."""
@@ -53,4 +54,5 @@ async def run(folder: Folder) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(Folder(Path(sys.argv[1]))))
+    with exported("umo-gate"):
+        asyncio.run(run(Folder(Path(sys.argv[1]))))

@@ -5,7 +5,7 @@ import itertools
 import time
 import traceback
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from umo_serving.processes import alive
 from umo_serving.replies import Replies
 from umo_serving.request import PROBE, CancelledError, Reply, Request
 from umo_serving.routes import Target, Watched
+from umo_serving.trace import span
 
 QUEUE = 64
 """Most calls in hand; more are told to try again."""
@@ -52,12 +53,12 @@ class Call:
     """Name of the model that the caller asks."""
     request_id: str
     """What the caller named it, or a name of ours."""
-    headers: dict[str, str]
-    """What goes with it to Triton: the trace that it is part of."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     """What the version calls it; unlike the request id it is never given twice."""
     since: float = field(default_factory=time.monotonic)
     """When it came."""
+    trace: Mapping[str, str] = field(default_factory=dict)
+    """Headers that carry on the trace that it is part of."""
     request: Request | None = None
     """What is asked for, once it is read."""
     version: str = ""
@@ -70,15 +71,18 @@ class Call:
         """Whether it only asks whether the server paints."""
         return self.request_id.startswith(PROBE)
 
+    @property
+    def seconds(self) -> float:
+        """How long ago it came."""
+        return round(time.monotonic() - self.since, 3)
+
     def facts(self) -> dict[str, Any]:
-        """What a log may say about it: no prompt and no picture."""
+        """What log and trace may say about it: no prompt and no picture."""
         facts: dict[str, Any] = {
             "endpoint": self.endpoint,
             "request_id": self.request_id,
-            "seconds": round(time.monotonic() - self.since, 3),
             "version": self.version,
             "outcome": self.outcome,
-            **self.headers,
         }
         if self.request:
             facts |= {
@@ -121,17 +125,16 @@ class Router:
         except (UmoError, grpc.RpcError):
             return False
 
-    async def once(self, infer: Infer, headers: dict[str, str]) -> Reply:
+    async def once(self, infer: Infer) -> Reply:
         """Answer a call of the endpoint that answers once.
 
         Args:
             infer: The call.
-            headers: What goes with it to Triton.
 
         Raises:
             UmoError: There is no answer.
         """
-        with self._in_hand(infer, headers) as call:
+        with self._in_hand(infer) as call:
             call.request = await asyncio.to_thread(inputs.request, infer, call.request_id)
             if not infer.request_id:
                 return await self._paint(call)
@@ -154,55 +157,63 @@ class Router:
             self._replies.settle(call.request_id, painted)
             return painted
 
-    async def steps(self, infer: Infer, headers: dict[str, str]) -> AsyncGenerator[Step | Reply]:
+    async def steps(self, infer: Infer) -> AsyncGenerator[Step | Reply]:
         """Answer a call of the endpoint that answers after each step; closing it stops the call.
 
         Args:
             infer: The call.
-            headers: What goes with it to Triton.
 
         Raises:
             UmoError: There is no answer.
         """
-        with self._in_hand(infer, headers) as call:
+        with self._in_hand(infer) as call:
             call.request = await asyncio.to_thread(inputs.request, infer, call.request_id)
             async with aclosing(self._watch(call, stream=True)) as answers:
                 async for answer in answers:
                     yield answer
 
     @contextmanager
-    def _in_hand(self, infer: Infer, headers: dict[str, str]) -> Iterator[Call]:
+    def _in_hand(self, infer: Infer) -> Iterator[Call]:
         """Hold a place in the queue for a call, and write down how it ended."""
-        request_id = infer.request_id or str(uuid.uuid4())
-        call = Call(endpoint=infer.model, request_id=request_id, headers=headers)
-        facts: dict[str, str] = {}
-        try:
-            if len(self._calls) >= QUEUE:
-                raise unavailable(f"{QUEUE} calls are waiting already")
-            self._calls.add(call)
-            self._metrics.queue.set(len(self._calls))
-            yield call
-        except (asyncio.CancelledError, GeneratorExit):
-            call.outcome = "cancelled"
-            raise
-        except UmoError as error:
-            call.outcome, facts = kind_of(error), {"error": str(error)}
-            raise
-        except Exception as error:
-            call.outcome, facts = kind_of(error), {"error": traceback.format_exc()}
-            raise
-        finally:
-            self._calls.discard(call)
-            self._metrics.queue.set(len(self._calls))
-            if not call.probe:
-                self._count(call)
-                log("call", **call.facts(), **facts)
+        call = Call(endpoint=infer.model, request_id=infer.request_id or str(uuid.uuid4()))
+        with span(
+            "umo.gate",
+            "SERVER",
+            parent=infer.trace,
+            begins=not call.probe,
+            current=False,
+            queue=len(self._calls),
+        ) as traced:
+            call.trace = traced.headers
+            facts: dict[str, str] = {}
+            try:
+                if len(self._calls) >= QUEUE:
+                    raise unavailable(f"{QUEUE} calls are waiting already")
+                self._calls.add(call)
+                self._metrics.queue.set(len(self._calls))
+                yield call
+            except (asyncio.CancelledError, GeneratorExit):
+                call.outcome = "cancelled"
+                raise
+            except UmoError as error:
+                call.outcome, facts = kind_of(error), {"error": str(error)}
+                raise
+            except Exception as error:
+                call.outcome, facts = kind_of(error), {"error": traceback.format_exc()}
+                raise
+            finally:
+                self._calls.discard(call)
+                self._metrics.queue.set(len(self._calls))
+                traced.note(**call.facts())
+                if not call.probe:
+                    self._count(call)
+                    log("call", **call.facts(), seconds=call.seconds, **call.trace, **facts)
 
     def _count(self, call: Call) -> None:
         labels = (call.endpoint, call.version)
         self._metrics.calls.labels(*labels, call.outcome).inc()
         if call.outcome == "ok":
-            self._metrics.seconds.labels(*labels).observe(time.monotonic() - call.since)
+            self._metrics.seconds.labels(*labels).observe(call.seconds)
 
     async def _paint(self, call: Call) -> Reply:
         async with aclosing(self._watch(call, stream=False)) as answers:
@@ -238,7 +249,7 @@ class Router:
         asked = replace(call.request, matches=call.request.matches or measured)
         message = Infer(target.model, call.name, (*_tensors(asked), STREAM[stream])).grpc()
         answers = self._triton.ModelStreamInfer(
-            iter([message]), timeout=SECONDS, metadata=tuple(call.headers.items())
+            iter([message]), timeout=SECONDS, metadata=tuple(call.trace.items())
         )
         finished = False
         last: wire.Outputs = {}

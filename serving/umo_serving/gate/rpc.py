@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import grpc
@@ -9,13 +10,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from umo.errors import NotFoundError, UmoError
 from umo_serving.client.target import MODEL, STREAM
-from umo_serving.client.wire import INPUTS, Datatype
+from umo_serving.client.wire import INPUTS, Datatype, Infer
 from umo_serving.failures import UNAVAILABLE, describe, kind_of
 from umo_serving.gate import messages, outputs
 from umo_serving.gate.outputs import Step
 from umo_serving.gate.router import Router
-from umo_serving.gate.web import BODY_BYTES, LISTS, TRACE
+from umo_serving.gate.web import BODY_BYTES, LISTS
 from umo_serving.request import Reply
+from umo_serving.trace import HEADERS
 
 CALLS = 128
 """Most calls on the line; more are refused before they are read."""
@@ -74,7 +76,7 @@ class _Door(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         try:
             if request.model_name != MODEL:
                 raise _unknown(request.model_name)
-            reply = await self._router.once(messages.read(request), _trace(context))
+            reply = await self._router.once(_read(request, context))
         except Exception as error:
             await _refuse(context, error, request.id)
         return messages.write(outputs.tensors(reply), model=MODEL, request_id=request.id, last=True)
@@ -86,8 +88,7 @@ class _Door(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             try:
                 if request.model_name != STREAM:
                     raise _unknown(request.model_name)
-                call = messages.read(request)
-                async with aclosing(self._router.steps(call, _trace(context))) as answers:
+                async with aclosing(self._router.steps(_read(request, context))) as answers:
                     async for answer in answers:
                         yield service_pb2.ModelStreamInferResponse(
                             infer_response=_answer(answer, request.id)
@@ -115,8 +116,10 @@ def _described(tensors: dict[str, Datatype]) -> list[Any]:
     ]
 
 
-def _trace(context: Any) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() if key in TRACE}
+def _read(request: Any, context: Any) -> Infer:
+    """A call and, from its metadata, the trace that it is part of."""
+    trace = {key: value for key, value in context.invocation_metadata() if key in HEADERS}
+    return replace(messages.read(request), trace=trace)
 
 
 def _unknown(model: str) -> UmoError:

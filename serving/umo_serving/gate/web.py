@@ -3,6 +3,7 @@
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import aiohttp
 from aiohttp import web
@@ -17,6 +18,7 @@ from umo_serving.gate.inputs import LIST
 from umo_serving.gate.router import Router
 from umo_serving.journal import log
 from umo_serving.limits import REFERENCE_BYTES, REFERENCES
+from umo_serving.trace import HEADERS
 
 BODY_BYTES = REFERENCES * REFERENCE_BYTES * 4 // 3 + 2**20
 """Largest body: all references as base64, and something around them."""
@@ -33,8 +35,6 @@ STATUSES = {
     UNAVAILABLE: 503,
 }
 """HTTP status of each kind of error."""
-TRACE = ("traceparent", "tracestate")
-"""Headers that go with a call: the trace that it is part of."""
 LISTS = (LIST, "PICTURES", "SEED")
 """Tensors with any number of values."""
 
@@ -94,8 +94,8 @@ class _Door:
             body = await request.read()
             length = request.headers.get(HEADER_LENGTH)
             call = await asyncio.to_thread(envelope.read, MODEL, body, length)
-            trace = {name: request.headers[name] for name in TRACE if name in request.headers}
-            reply = await self._router.once(call.infer, trace)
+            trace = {name: request.headers[name] for name in HEADERS if name in request.headers}
+            reply = await self._router.once(replace(call.infer, trace=trace))
         finally:
             self._held -= size
         content, headers = envelope.write(outputs.tensors(reply), call)
