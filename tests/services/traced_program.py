@@ -41,6 +41,16 @@ def awaited(protocol: Protocol) -> None:
     asyncio.run(call())
 
 
+def together() -> None:
+    async def calls() -> None:
+        async with AsyncClient(HTTP, key=KEY) as client:
+            await asyncio.gather(
+                *(client.generate(PROMPT, PEOPLE, steps=3, matches=True) for _ in range(4))
+            )
+
+    asyncio.run(calls())
+
+
 def stream() -> None:
     outside = trace.get_current_span()
     with Client(GRPC, protocol="grpc") as client:
@@ -109,6 +119,7 @@ WAYS: dict[str, Callable[[], None]] = {
     "grpc": lambda: blocking("grpc"),
     "awaited http": lambda: awaited("http"),
     "awaited grpc": lambda: awaited("grpc"),
+    "together": together,
     "stream": stream,
     "awaited stream": awaited_stream,
     "left": left,

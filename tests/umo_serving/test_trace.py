@@ -125,6 +125,22 @@ def test_one_trace_from_the_program_to_the_model(seen: Seen, way: str) -> None:
     assert not any(span.failed for span in spans.values())
 
 
+def test_calls_that_are_painted_together_keep_apart(seen: Seen) -> None:
+    spans = [one for one in seen.collector.spans if one.trace == seen.traces["together"]]
+
+    def below(parent: str) -> list[tuple[str, str]]:
+        return sorted((one.name, one.own) for one in spans if one.parent == parent)
+
+    (program,) = below("")
+    calls = below(program[1])
+    assert [name for name, _ in calls] == ["umo.generate"] * 4
+    for _, call in calls:
+        ((gate, answered),) = below(call)
+        ((paint, painted),) = below(answered)
+        assert (gate, paint) == ("umo.gate", "umo.paint")
+        assert [name for name, _ in below(painted)] == sorted(PARTS)
+
+
 def test_what_spans_say(seen: Seen) -> None:
     spans = seen.spans("awaited grpc")
     asked, answered, painted = (
