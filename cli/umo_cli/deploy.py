@@ -20,7 +20,7 @@ def deploy(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on and deploy every new champion.")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10.0,
+    every: Annotated[float, typer.Option(min=0.1, help="Most seconds between two looks.")] = 15.0,
     canary: Annotated[
         str, typer.Option(help="Percent of the calls that a new version gets, one after the other.")
     ] = "100",

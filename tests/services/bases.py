@@ -1,9 +1,18 @@
 """Small bases of the real architectures, with random weights."""
 
 import torch
-from diffusers import AutoencoderKL, FluxTransformer2DModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLFlux2,
+    FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+    FluxTransformer2DModel,
+)
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from umo.bases.embedded import tiny
+from umo.bases.flux2 import Flux2Reference
 from umo.bases.flux_reference import FluxReference, Parts
 
 
@@ -40,3 +49,49 @@ def tiny_flux(seed: int = 0) -> FluxReference:
         name="tiny-flux",
         digest="untrained",
     )
+
+
+def tiny_flux2(seed: int = 0, *, distilled: bool = True) -> Flux2Reference:
+    """FLUX.2 [klein] in small, with a language model of as many layers as its features ask for."""
+    tokenizer = tiny(seed).parts.tokenizer_2
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        language = Qwen3ForCausalLM(
+            Qwen3Config(
+                vocab_size=len(tokenizer),
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=28,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                head_dim=8,
+            )
+        )
+        vae = AutoencoderKLFlux2(
+            block_out_channels=(8, 8, 8, 8),
+            layers_per_block=1,
+            latent_channels=4,
+            norm_num_groups=4,
+        )
+        vae.bn.running_mean.normal_()
+        vae.bn.running_var.uniform_(0.5, 2.0)
+        transformer = Flux2Transformer2DModel(
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            axes_dims_rope=(4, 4, 4, 4),
+            guidance_embeds=False,
+        )
+    pipeline = Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae,
+        text_encoder=language,
+        tokenizer=tokenizer,
+        transformer=transformer,
+        is_distilled=distilled,
+    )
+    return Flux2Reference(pipeline, name="tiny-flux2", digest="untrained")

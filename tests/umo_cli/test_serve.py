@@ -27,8 +27,8 @@ from umo_serving import environment
 from umo_serving.client import Client
 
 UMO = Path(sys.executable).with_name("umo")
-EVERY = 1.0
-"""Seconds between two looks of the deployer."""
+EVERY = 15.0
+"""Most seconds between two looks of the deployer, as by default."""
 
 
 class Machine:

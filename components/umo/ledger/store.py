@@ -134,6 +134,11 @@ class Ledger:
         with self._begin() as connection:
             return [Event(**row) for row in connection.execute(wanted).mappings()]
 
+    def rows(self) -> int:
+        """How many events there are: a cheap way to see that something was decided."""
+        with self._begin() as connection:
+            return int(connection.execute(sa.select(schema.HEAD.c.seq)).scalar_one())
+
     def reign(self, model: str, as_of: datetime | None = None) -> Reign:
         """Champion, champions before it, and what is under way."""
         return reign(self.events(model, as_of))

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,10 @@ from umo_serving.folder import Folder
 
 LONGEST_PAUSE = 15.0
 """Seconds between two looks while they fail."""
+GLANCE_SECONDS = 1.0
+"""Between two glances at the number of the ledger's rows."""
+UNKNOWN = -1
+"""Number of rows of a ledger that nobody has seen, or that cannot be reached."""
 
 
 class Deployer:
@@ -57,11 +62,12 @@ class Deployer:
         """Deploy every new champion until `stop`; what fails is tried again, later and later.
 
         Args:
-            every: Seconds between two looks.
+            every: Most seconds between two looks; a new row of the ledger is followed at once.
         """
         with self._alone():
-            pause = every
-            while not self._stop.wait(pause):
+            pause, known = every, UNKNOWN
+            while not self._wait(pause, known):
+                known = self._rows()
                 try:
                     self._deploy()
                     pause = every
@@ -139,6 +145,20 @@ class Deployer:
             reason=error.message,
             details={"action": ACTION, "decision": found.decision},
         )
+
+    def _wait(self, seconds: float, known: int) -> bool:
+        """Wait while the ledger has `known` rows, `seconds` at most; whether to end."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and self._rows() == known:
+            if self._stop.wait(min(left, GLANCE_SECONDS)):
+                return True
+        return self._stop.is_set()
+
+    def _rows(self) -> int:
+        try:
+            return self._ledger.rows()
+        except UmoError:
+            return UNKNOWN
 
     def _say_once(self, line: str) -> None:
         if line != self._said:

@@ -30,10 +30,12 @@ def unlocked(url: str, statement: str) -> None:
 
 def test_events_come_back_as_they_went(url: str) -> None:
     ledger = Ledger(url)
+    assert ledger.rows() == 0
     details = {"measured": 0.1 + 0.2, "gates": ["é", None, {"a": 1.0}], "passed": True}
     first = ledger.append("registered", actor="anna", **ABOUT, details=details)
     second = ledger.append("refused", actor="bén", model="other", version=2, weights="v")
     assert Ledger(url).events() == [first, second]
+    assert ledger.rows() == 2
     assert (first.seq, second.seq, second.before) == (1, 2, first.hash)
     assert ledger.events("people") == ledger.events(kind="registered") == [first]
     assert first.at <= second.at
