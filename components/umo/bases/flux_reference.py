@@ -8,8 +8,7 @@ sigmas are shifted by `mu = 0.5 + 0.65 * (n - 256) / 3840` with `n = (width/8) *
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,20 @@ from typing import Any
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from diffusers import FluxTransformer2DModel as Transformer
-from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 from transformers.utils import logging
 
+from umo.bases.lora import PeftLora
 from umo.bases.protocol import Conditioning, device_of
-from umo.errors import DiffersError, NotFoundError, UsageError
+from umo.errors import NotFoundError, UsageError
 from umo.files import MANIFEST, read_manifest
-from umo.formats import lora as formats
 from umo.formats import uno
+from umo.formats.lora import DIFFUSERS, Lora
 
 logging.disable_progress_bar()
 
-ADAPTER = "default"
 PATCH = 2
 """Latents on a side of a token."""
 ATTENTION = ("to_q", "to_k", "to_v")
@@ -51,7 +49,7 @@ class Parts:
     scheduler: FlowMatchEulerDiscreteScheduler
 
 
-class FluxReference:
+class FluxReference(PeftLora):
     """A FLUX model with references (a `ReferenceModel`).
 
     Args:
@@ -59,6 +57,8 @@ class FluxReference:
         name: What to call it.
         digest: sha256 of the base weights.
     """
+
+    lora_names = DIFFUSERS
 
     def __init__(self, parts: Parts, *, name: str, digest: str) -> None:
         self.parts = parts
@@ -225,70 +225,13 @@ class FluxReference:
         """UNO's: attention of every block, and the output of the single blocks, by full name."""
         return lora_targets(self.parts.transformer)
 
-    def add_lora(self, rank: int, *, seed: int) -> list[nn.Parameter]:
-        """Attach a fresh LoRA (alpha = rank, A normal with deviation 1/rank, B zero)."""
-        self.without_lora()
-        config = LoraConfig(
-            r=rank,
-            lora_alpha=rank,
-            target_modules=self.lora_targets(),
-            init_lora_weights="gaussian",
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.parts.transformer.add_adapter(config, adapter_name=ADAPTER)
-        return [p for p in self.transformer.parameters() if p.requires_grad]
-
-    def load_lora(self, path: Path) -> None:
-        """Attach the LoRA of a safetensors file, with diffusers' keys or with UNO's.
+    def read_lora(self, tensors: Mapping[str, Tensor]) -> Lora:
+        """The LoRA of a file's tensors, with diffusers' keys or with UNO's.
 
         Raises:
-            NotFoundError: There is no such file.
-            UsageError: It is no safetensors file.
             DiffersError: A key is missing, unexpected or of another shape; it names the keys.
         """
-        tensors = formats.read(path)
-        try:
-            lora = uno.read_any(tensors, sizes_of(self.transformer, self.lora_targets()))
-        except DiffersError as error:
-            self.without_lora()
-            raise DiffersError(f"{path} does not fit {self.name}: {error.message}") from error
-        self.add_lora(formats.rank(lora), seed=0)
-        set_peft_model_state_dict(
-            self.parts.transformer, formats.scatter(lora, formats.Names()), adapter_name=ADAPTER
-        )
-        self.transformer.requires_grad_(False)
-
-    def save_lora(self, path: Path) -> None:
-        """Write the attached LoRA with diffusers' key names, atomically."""
-        state = get_peft_model_state_dict(self.parts.transformer, adapter_name=ADAPTER)
-        lora = formats.gather(
-            state, sizes_of(self.transformer, self.lora_targets()), formats.Names()
-        )
-        formats.write(path, formats.scatter(lora, formats.DIFFUSERS))
-
-    @contextmanager
-    def lora_off(self) -> Iterator[None]:
-        """Inside the block the model paints as without its LoRA."""
-        trained = [p for p in self.transformer.parameters() if p.requires_grad]
-        self.parts.transformer.disable_adapters()
-        try:
-            yield
-        finally:
-            self.parts.transformer.enable_adapters()
-            for parameter in trained:
-                parameter.requires_grad_(True)
-
-    def merge_lora(self) -> None:
-        """Add the attached LoRA to the weights, which is then part of the base."""
-        self.parts.transformer.fuse_lora()
-        self.without_lora()
-
-    def without_lora(self) -> None:
-        """Detach any LoRA: the base again."""
-        if getattr(self.parts.transformer, "peft_config", None):
-            self.parts.transformer.unload_lora()
-        self.transformer.requires_grad_(False)
+        return uno.read_any(tensors, self.lora_sizes())
 
 
 def uno_sigmas(steps: int, height: int, width: int) -> Tensor:
@@ -309,15 +252,6 @@ def lora_targets(transformer: Transformer) -> list[str]:
         prefix = f"single_transformer_blocks.{block}"
         targets += [f"{prefix}.attn.{name}" for name in ATTENTION] + [f"{prefix}.proj_out"]
     return targets
-
-
-def sizes_of(model: nn.Module, layers: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of linear layers, by their names."""
-    found = {name: model.get_submodule(name) for name in layers}
-    return {
-        name: (one.in_features, one.out_features)  # type: ignore[misc]
-        for name, one in found.items()
-    }
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from diffusers import FluxTransformer2DModel
 
-from umo.bases.flux_reference import FluxReference, lora_targets, sizes_of
+from umo.bases.flux_reference import FluxReference, lora_targets
+from umo.bases.lora import sizes_of
 from umo.errors import DiffersError, UsageError
 from umo.files import atomic_folder, read_manifest, sha256, write_manifest
 from umo.formats import uno

@@ -6,7 +6,8 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor
 
 from umo.bases.embedded import tiny
-from umo.bases.flux_reference import lora_targets, sizes_of
+from umo.bases.flux_reference import lora_targets
+from umo.bases.lora import sizes_of
 from umo.errors import DiffersError
 from umo.formats.lora import DIFFUSERS, Lora, Names, Pair, Sizes, gather, scatter
 from umo.formats.uno import from_uno, fuse, is_uno, read_any, to_uno
