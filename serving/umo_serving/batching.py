@@ -143,9 +143,8 @@ class Denoiser:
         latents = torch.stack([row.latents for _, row in batch])
         now = torch.stack([job.sigmas[row.step] for job, row in batch])
         following = torch.stack([job.sigmas[row.step + 1] for job, row in batch])
-        velocity = self._model.velocity(
-            latents, now, _join([job.conditioning for job in jobs]), guidance=jobs[0].guidance
-        )
+        conditioning = Conditioning.joined([job.conditioning for job in jobs])
+        velocity = self._model.velocity(latents, now, conditioning, guidance=jobs[0].guidance)
         moved = latents + (following - now)[:, None, None, None] * velocity
         clean = latents - now[:, None, None, None] * velocity
         for number, (_, row) in enumerate(batch):
@@ -207,12 +206,3 @@ def _reported(job: Job) -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _join(rows: list[Conditioning]) -> Conditioning:
-    slots = zip(*(row.references for row in rows), strict=True)
-    return Conditioning(
-        text=torch.cat([row.text for row in rows]),
-        pooled=torch.cat([row.pooled for row in rows]),
-        references=tuple(torch.cat(slot) for slot in slots),
-    )

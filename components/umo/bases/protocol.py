@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Conditioning:
     """Pooled text features `[B,P]`."""
     references: tuple[Tensor, ...]
     """One tensor of reference latents `[B,C,h,w]` for each reference slot, in order."""
+    lengths: Tensor | None = None
+    """How many rows of `text` count, `[B]`, the first ones; None if they all do."""
 
     def __len__(self) -> int:
         return self.text.shape[0]
@@ -29,6 +32,20 @@ class Conditioning:
             text=self.text[rows],
             pooled=self.pooled[rows],
             references=tuple(reference[rows] for reference in self.references),
+            lengths=None if self.lengths is None else self.lengths[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Conditioning"]) -> "Conditioning":
+        """One after the other; text of other lengths is padded at its end with zeros."""
+        longest = max(part.text.shape[1] for part in parts)
+        lengths = [part.lengths for part in parts if part.lengths is not None]
+        slots = zip(*(part.references for part in parts), strict=True)
+        return cls(
+            text=torch.cat([F.pad(p.text, (0, 0, 0, longest - p.text.shape[1])) for p in parts]),
+            pooled=torch.cat([part.pooled for part in parts]),
+            references=tuple(torch.cat(slot) for slot in slots),
+            lengths=torch.cat(lengths) if lengths else None,
         )
 
 
@@ -67,7 +84,11 @@ class ReferenceModel(Protocol):
     def velocity(
         self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
     ) -> Tensor:
-        """Velocity `[B,C,h,w]` at `sigma` `[B]` (the shifted sigma, 0..1)."""
+        """Velocity `[B,C,h,w]` at `sigma` `[B]` (the shifted sigma, 0..1).
+
+        `guidance` is the prompt's scale; whatever else guidance needs (a negative prompt, a scale
+        of the references) belongs to the model.
+        """
 
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:
         """Shifted sigmas `[steps+1]` from 1 to 0 for a picture of `height` x `width` pixels."""

@@ -177,17 +177,10 @@ def _goals(
 
 
 def _joined(groups: list[Group]) -> Group:
-    conditionings = [group.conditioning for group in groups]
     return Group(
         height=groups[0].height,
         width=groups[0].width,
-        conditioning=Conditioning(
-            text=torch.cat([c.text for c in conditionings]),
-            pooled=torch.cat([c.pooled for c in conditionings]),
-            references=tuple(
-                torch.cat(slot) for slot in zip(*(c.references for c in conditionings), strict=True)
-            ),
-        ),
+        conditioning=Conditioning.joined([group.conditioning for group in groups]),
         latents=torch.cat([group.latents for group in groups]),
         goals=[goal for group in groups for goal in group.goals],
         judge_goals=[goal for group in groups for goal in group.judge_goals],

@@ -78,6 +78,8 @@ def _write(encoded: EncodedDataset, folder: Path) -> None:
         parts = {"text": group.conditioning.text, "pooled": group.conditioning.pooled}
         parts |= {f"reference/{k}": r for k, r in enumerate(group.conditioning.references)}
         parts |= {"latents": group.latents}
+        if group.conditioning.lengths is not None:
+            parts["lengths"] = group.conditioning.lengths
         for kind, goals in (("goals", group.goals), ("judge_goals", group.judge_goals)):
             if goals:
                 parts[kind] = torch.cat(goals)
@@ -110,6 +112,7 @@ def _read(folder: Path, device: torch.device) -> EncodedDataset:
                     text=mine["text"],
                     pooled=mine["pooled"],
                     references=tuple(mine[f"reference/{slot}"] for slot in slots),
+                    lengths=mine.get("lengths"),
                 ),
                 latents=mine["latents"],
                 goals=goals,
