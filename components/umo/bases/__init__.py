@@ -1,14 +1,16 @@
 """Customization models that ReReFL tunes."""
 
+import json
 from pathlib import Path
 
 from umo.bases.protocol import ReferenceModel
+from umo.errors import NotFoundError, UsageError
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "embedded"
 
 
 def load_base(name: str = "embedded") -> ReferenceModel:
-    """The base of a name: `embedded`, or the path of a diffusers folder.
+    """The base of a name: `embedded`, or the path of a diffusers folder of FLUX or OmniGen2.
 
     Raises:
         NotFoundError: The folder is no base.
@@ -16,10 +18,28 @@ def load_base(name: str = "embedded") -> ReferenceModel:
         DiffersError: A file is not the one that its manifest names.
     """
     from umo.bases.flux_reference import FluxReference
+    from umo.bases.omnigen2 import OmniGen2
 
-    return FluxReference.load(folder_of(name))
+    folder = folder_of(name)
+    if _pipeline_of(folder).startswith("OmniGen2"):
+        return OmniGen2.load(folder)
+    return FluxReference.load(folder)
 
 
 def folder_of(name: str) -> Path:
     """Where the base of a name lies."""
     return EMBEDDED if name == "embedded" else Path(name)
+
+
+def _pipeline_of(folder: Path) -> str:
+    """The pipeline that a diffusers folder is of."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise NotFoundError(
+            f"{folder} is no base: it has no {index.name}",
+            hint="name a diffusers folder, or `embedded`",
+        )
+    try:
+        return str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{index} names no _class_name: {error!r}") from error
