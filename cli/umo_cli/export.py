@@ -16,7 +16,7 @@ def export(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     to: Annotated[
-        Literal["diffusers", "uno", "comfyui", "merged"],
+        Literal["diffusers", "uno", "omnigen2", "comfyui", "merged"],
         typer.Option(help="What to write; `merged` is the whole base with the LoRA in it."),
     ] = "diffusers",
     rank: Annotated[

@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.bases import tiny_flux, tiny_flux2
+from umo.bases import load_base
 from umo.bases.embedded import tiny
+from umo.bases.omnigen2_tiny import tiny as tiny_omnigen2
 from umo.data.render import RenderConfig
 from umo.errors import ExitCode, NotFoundError, UmoError
 from umo.evaluation.evaluate import EvaluationConfig
@@ -21,8 +26,9 @@ from umo_pipelines.submit import run_local
 pytestmark = pytest.mark.slow
 
 
-def save_base(folder: Path) -> Path:
-    tiny(0).save(folder)
+def save_base(folder: Path, make: Callable[[int], Any] = tiny) -> Path:
+    folder.mkdir()
+    make(0).save(folder)
     write_manifest(folder, {"kind": "base", "name": "tiny"})
     return folder
 
@@ -63,6 +69,23 @@ def test_run_twice_is_one_version(tmp_path: Path, capfd: pytest.CaptureFixture[s
         "evaluate",
         "register",
     }
+
+
+@pytest.mark.parametrize(
+    "make", [tiny_flux, tiny_flux2, tiny_omnigen2], ids=["flux", "flux2", "omnigen2"]
+)
+def test_every_architecture_goes_through_it(make: Callable[[int], Any], tmp_path: Path) -> None:
+    base, out = save_base(tmp_path / "base", make), tmp_path / "run"
+    done = run_local(settings(base), out, progress=False)
+    assert done["version"] == 1
+    assert done["digest"] == sha256(out / "train/lora.safetensors")
+    trained = read_manifest(out / "train", verify=True)
+    assert trained["base"]["digest"] == read_manifest(base)["digest"]
+    model = load_base(str(base))
+    model.load_lora(out / "train/lora.safetensors")
+    (line,) = [json.loads(l) for l in (out / "train/metrics.jsonl").read_text().splitlines()][-1:]
+    assert line["grad_norm"] > 0
+    assert done["base"]["faces_expected"] == done["tuned"]["faces_expected"] > 0
 
 
 def test_failing_step_is_one_line(tmp_path: Path) -> None:

@@ -5,24 +5,33 @@ from pathlib import Path
 
 from umo.bases.protocol import ReferenceModel
 from umo.errors import NotFoundError, UsageError
+from umo.files import MANIFEST
 
 EMBEDDED = Path(__file__).parents[1] / "assets" / "embedded"
 
 
 def load_base(name: str = "embedded") -> ReferenceModel:
-    """The base of a name: `embedded`, or the path of a diffusers folder of FLUX or OmniGen2.
+    """The base of a name: `embedded`, or a sealed diffusers folder of FLUX, FLUX.2 or OmniGen2.
 
     Raises:
         NotFoundError: The folder is no base.
         UsageError: A part of it cannot be read.
         DiffersError: A file is not the one that its manifest names.
     """
-    from umo.bases.flux_reference import FluxReference
-    from umo.bases.omnigen2 import OmniGen2
-
     folder = folder_of(name)
-    if _pipeline_of(folder).startswith("OmniGen2"):
+    pipeline = _pipeline_of(folder)
+    if not (folder / MANIFEST).is_file():
+        raise NotFoundError(f"{folder} has no {MANIFEST}", hint="seal it first: `umo bases seal`")
+    if pipeline.startswith("OmniGen2"):
+        from umo.bases.omnigen2 import OmniGen2
+
         return OmniGen2.load(folder)
+    if pipeline.startswith("Flux2"):
+        from umo.bases.flux2 import Flux2Reference
+
+        return Flux2Reference.load(folder)
+    from umo.bases.flux_reference import FluxReference
+
     return FluxReference.load(folder)
 
 

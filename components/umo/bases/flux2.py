@@ -11,7 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
+from diffusers import (
+    FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
+)
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -20,7 +24,7 @@ from umo.bases.lora import PeftLora
 from umo.bases.protocol import Conditioning, device_of
 from umo.errors import UsageError
 from umo.files import read_manifest
-from umo.formats.lora import DIFFUSERS, Lora, Names, gather
+from umo.formats.lora import DIFFUSERS, Lora, read_diffusers
 
 PIXELS = 16
 """On a side of a token."""
@@ -152,18 +156,7 @@ class Flux2Reference(PeftLora):
 
     def lora_targets(self) -> list[str]:
         """Attention of every block by full name; single blocks fuse it with their MLP."""
-        config = self.pipeline.transformer.config
-        double = [
-            f"transformer_blocks.{block}.attn.{layer}"
-            for block in range(config["num_layers"])
-            for layer in DOUBLE
-        ]
-        single = [
-            f"single_transformer_blocks.{block}.attn.{layer}"
-            for block in range(config["num_single_layers"])
-            for layer in SINGLE
-        ]
-        return double + single
+        return lora_targets(self.pipeline.transformer)
 
     def read_lora(self, tensors: Mapping[str, Tensor]) -> Lora:
         """The LoRA of a file's tensors, with diffusers' keys.
@@ -171,8 +164,7 @@ class Flux2Reference(PeftLora):
         Raises:
             DiffersError: A key is missing, unexpected or of another shape; it names the keys.
         """
-        bare = not any(key.startswith(DIFFUSERS.prefix) for key in tensors)
-        return gather(tensors, self.lora_sizes(), Names() if bare else DIFFUSERS)
+        return read_diffusers(tensors, self.lora_sizes())
 
     @property
     def _modules(self) -> tuple[nn.Module, ...]:
@@ -212,6 +204,22 @@ class Flux2Reference(PeftLora):
             return_dict=False,
         )[0]
         return output[:, : rows * columns].mT.unflatten(2, (rows, columns))
+
+
+def lora_targets(transformer: Flux2Transformer2DModel) -> list[str]:
+    """Names of the layers that are adapted."""
+    config = transformer.config
+    double = [
+        f"transformer_blocks.{block}.attn.{layer}"
+        for block in range(config["num_layers"])
+        for layer in DOUBLE
+    ]
+    single = [
+        f"single_transformer_blocks.{block}.attn.{layer}"
+        for block in range(config["num_single_layers"])
+        for layer in SINGLE
+    ]
+    return double + single
 
 
 def position_ids(sizes: Sequence[Sequence[int]]) -> Tensor:

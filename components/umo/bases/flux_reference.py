@@ -24,7 +24,7 @@ from transformers.utils import logging
 from umo.bases.lora import PeftLora
 from umo.bases.protocol import Conditioning, device_of
 from umo.errors import NotFoundError, UsageError
-from umo.files import MANIFEST, read_manifest
+from umo.files import read_manifest
 from umo.formats import uno
 from umo.formats.lora import DIFFUSERS, Lora
 
@@ -73,19 +73,10 @@ class FluxReference(PeftLora):
         """Read a diffusers folder that has a umo manifest.
 
         Raises:
-            NotFoundError: There is no such folder, or it lacks a component.
+            NotFoundError: It has no manifest, or lacks a component.
             UsageError: A component cannot be read.
             DiffersError: A file is not the one that the manifest names.
         """
-        if not (folder / "model_index.json").is_file():
-            raise NotFoundError(
-                f"{folder} is no base: it has no model_index.json",
-                hint="name a diffusers folder, or `embedded`",
-            )
-        if not (folder / MANIFEST).is_file():
-            raise NotFoundError(
-                f"{folder} has no {MANIFEST}", hint="seal it first: `umo bases seal`"
-            )
         manifest = read_manifest(folder, verify=True)
         classes: dict[str, Any] = {
             "transformer": Transformer,

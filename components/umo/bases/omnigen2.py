@@ -33,7 +33,7 @@ from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
 from umo.bases.protocol import Conditioning, device_of
 from umo.config import from_mapping
 from umo.errors import NotFoundError, UsageError
-from umo.files import MANIFEST, read_manifest
+from umo.files import read_manifest
 from umo.formats import omnigen2
 from umo.formats.lora import Lora
 
@@ -100,10 +100,6 @@ class OmniGen2(PeftLora):
             UsageError: A component cannot be read, or has other weights than its settings ask for.
             DiffersError: A file is not the one that the manifest names.
         """
-        if not (folder / MANIFEST).is_file():
-            raise NotFoundError(
-                f"{folder} has no {MANIFEST}", hint="seal it first: `umo bases seal`"
-            )
         manifest = read_manifest(folder, verify=True)
         parts = Parts(
             transformer=_whole(folder / "transformer", OmniGen2Transformer2DModel),

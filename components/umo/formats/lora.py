@@ -96,6 +96,16 @@ def gather(tensors: Mapping[str, Tensor], sizes: Sizes, names: Names) -> Lora:
     return {layer: Pair(*(tensors[key] for key in names.keys(layer))) for layer in sizes}
 
 
+def read_diffusers(tensors: Mapping[str, Tensor], sizes: Sizes) -> Lora:
+    """The LoRA of a file with diffusers' keys, which may begin at the transformer.
+
+    Raises:
+        DiffersError: A key is missing, unexpected or of another shape; it names the keys.
+    """
+    bare = not any(key.startswith(DIFFUSERS.prefix) for key in tensors)
+    return gather(tensors, sizes, Names() if bare else DIFFUSERS)
+
+
 def scatter(lora: Lora, names: Names) -> dict[str, Tensor]:
     """The tensors of a LoRA under a format's keys."""
     return {

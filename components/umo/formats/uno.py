@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from umo.formats.lora import DIFFUSERS, Lora, Names, Pair, Sizes, gather, scatter
+from umo.formats.lora import Lora, Names, Pair, Sizes, gather, read_diffusers, scatter
 
 NAMES = Names(down=".down.weight", up=".up.weight")
 DOUBLE, SINGLE = "transformer_blocks", "single_transformer_blocks"
@@ -41,10 +41,7 @@ def read_any(tensors: Mapping[str, Tensor], sizes: Sizes) -> Lora:
     Raises:
         DiffersError: A key is missing, unexpected or of another shape; it names the keys.
     """
-    if is_uno(tensors):
-        return from_uno(tensors, sizes)
-    bare = not any(key.startswith(DIFFUSERS.prefix) for key in tensors)
-    return gather(tensors, sizes, Names() if bare else DIFFUSERS)
+    return (from_uno if is_uno(tensors) else read_diffusers)(tensors, sizes)
 
 
 def from_uno(tensors: Mapping[str, Tensor], sizes: Sizes) -> Lora:

@@ -1,6 +1,8 @@
 """Exports of a LoRA: what it paints, in which format soever, and what other loaders make of it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,11 +10,14 @@ from diffusers import FluxPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from services.bases import tiny_flux, tiny_flux2
 from umo.bases import load_base
 from umo.bases.flux_reference import FluxReference
+from umo.bases.lora import PeftLora
+from umo.bases.omnigen2_tiny import tiny as tiny_omnigen2
 from umo.errors import DiffersError, UsageError
-from umo.files import read_manifest, sha256
-from umo.formats.lora import DIFFUSERS, Names
+from umo.files import read_manifest, sha256, write_manifest
+from umo.formats.lora import DIFFUSERS, Names, read
 from umo.steps import export
 
 FILE = "lora.safetensors"
@@ -116,6 +121,47 @@ def test_a_file_that_does_not_fit_is_refused_and_nothing_written(
     with pytest.raises(DiffersError, match=key.replace(".", r"\.")):
         export.run(tmp_path / "wrong.safetensors", base, "diffusers", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "formats"),
+    [
+        (tiny_flux, ("diffusers", "uno", "comfyui")),
+        (tiny_flux2, ("diffusers",)),
+        (tiny_omnigen2, ("omnigen2", "diffusers", "comfyui")),
+    ],
+    ids=["flux", "flux2", "omnigen2"],
+)
+def test_every_base_reads_its_lora_in_every_format(
+    make: Callable[[int], PeftLora], formats: tuple[Any, ...], tmp_path: Path
+) -> None:
+    model, folder, file = make(0), tmp_path / "base", tmp_path / FILE
+    folder.mkdir()
+    model.save(folder)  # type: ignore[attr-defined]
+    write_manifest(folder, {"kind": "base", "name": "tiny"})
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.add_lora(2, seed=0):
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    model.save_lora(file)
+    layers = model.lora_sizes()
+    before = model.read_lora(read(file))
+    for to in formats:
+        export.run(file, folder, to, tmp_path / to)
+        after = model.read_lora(read(tmp_path / to / FILE))
+        for layer in layers:
+            product = after[layer].up @ after[layer].down
+            assert torch.allclose(product, before[layer].up @ before[layer].down, atol=1e-5)
+    with pytest.raises(UsageError, match="has no such; choose "):
+        export.run(file, folder, "no-format", tmp_path / "none")  # type: ignore[arg-type]
+    export.run(file, folder, "merged", tmp_path / "merged")
+    merged = load_base(str(tmp_path / "merged"))
+    layer = next(iter(layers))
+    weight = make(0).transformer.get_submodule(layer).weight
+    assert torch.allclose(
+        merged.transformer.get_submodule(layer).weight,
+        weight + before[layer].up @ before[layer].down,
+        atol=1e-5,
+    )
 
 
 def test_keys_are_as_each_format_calls_them(base: Path, lora: Path) -> None:
