@@ -41,6 +41,9 @@ def doctor(
         typer.Option("--namespace", "-n", help="Of the release.", show_default="the context's"),
     ] = "",
     release: Annotated[str, typer.Option(help="Name of the release.")] = "umo",
+    bucket: Annotated[
+        str, typer.Option(help="Of the release; looked at with the AWS variables of here.")
+    ] = "umo",
     output: OutputOption = "table",
 ) -> None:
     """Check Python, packages, memory, disk, shipped weights and renderer; exit 1 on a failure."""
@@ -48,7 +51,7 @@ def doctor(
         if cluster:
             from umo_cli.doctor_cluster import look as look_at_cluster
 
-            checks = look_at_cluster(namespace, release)
+            checks = look_at_cluster(namespace, release, bucket)
         else:
             checks = [check for look in CHECKS for check in look()]
     healthy = all(check.ok for check in checks)

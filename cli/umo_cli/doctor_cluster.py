@@ -1,5 +1,6 @@
 """`umo doctor --cluster`: can this cluster do the work, and if not, what helps."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,17 +44,20 @@ class Cluster:
     """The namespace."""
     release: str
     """Name of the release."""
+    bucket: str
+    """Name of its bucket."""
 
 
-def look(namespace: str, release: str) -> list[Check]:
+def look(namespace: str, release: str, bucket: str) -> list[Check]:
     """Look at everything; a failure of one look does not hide the others."""
     from umo_pipelines.kube import Kube
 
     try:
-        cluster = Cluster(kube=Kube(namespace), release=release)
+        cluster = Cluster(kube=Kube(namespace), release=release, bucket=bucket)
         cluster.kube.serves("apps", "v1")
     except UmoError as error:
-        return [Check(name="context", ok=False, found=error.message, fix=error.hint)]
+        fix = f"{error.hint or 'log in'}: `kubectl config get-contexts`, `kubectl cluster-info`"
+        return [Check(name="context", ok=False, found=error.message, fix=fix)]
     checks = [Check(name="context", ok=True, found=f"namespace {cluster.kube.namespace}")]
     for look_at in LOOKS:
         try:
@@ -63,7 +67,8 @@ def look(namespace: str, release: str) -> list[Check]:
             checks.append(Check(name=name, ok=True, found=f"not looked at: {error.message}"))
         except UmoError as error:
             name = look_at.__name__.strip("_")
-            checks.append(Check(name=name, ok=False, found=error.message, fix=error.hint))
+            fix = error.hint or "is the API server well: `kubectl get --raw /readyz?verbose`"
+            checks.append(Check(name=name, ok=False, found=error.message, fix=fix))
     return checks
 
 
@@ -77,7 +82,8 @@ def _rights(cluster: Cluster) -> Iterator[Check]:
         name="rights",
         ok=not missing,
         found=f"missing: {', '.join(missing)}" if missing else "those of an engineer",
-        fix="ask for the chart's role engineer: values roles.engineer",
+        fix=f"let an operator run `{_upgrade(cluster)} --set-json "
+        """'roles.engineer=[{"kind":"User","name":"YOU"}]'`""",
     )
 
 
@@ -88,7 +94,9 @@ def _definitions(cluster: Cluster) -> Iterator[Check]:
             name=name,
             ok=there or not needed,
             found=f"{group}/{version}" if there else "not installed",
-            fix=f"install {name}, or set training.enabled=false",
+            fix="helm install kubeflow-trainer oci://ghcr.io/kubeflow/charts/kubeflow-trainer -n "
+            "kubeflow-system --create-namespace"
+            f"; or without it: `{_upgrade(cluster)} --set training.enabled=false`",
         )
 
 
@@ -96,7 +104,10 @@ def _nodes(cluster: Cluster) -> Iterator[Check]:
     nodes = cluster.kube.nodes()
     gpus = sum(int(node.status.allocatable.get("nvidia.com/gpu", 0)) for node in nodes)
     yield Check(
-        name="nodes", ok=bool(nodes), found=f"{len(nodes)}, with {gpus} GPUs", fix="add a node"
+        name="nodes",
+        ok=bool(nodes),
+        found=f"{len(nodes)}, with {gpus} GPUs",
+        fix="add one and look: `kubectl get nodes`",
     )
 
 
@@ -111,7 +122,8 @@ def _storage_class(cluster: Cluster) -> Iterator[Check]:
         name="storage class",
         ok=bool(usual),
         found=", ".join(usual) or "none is the default",
-        fix="mark one as the default, or name it in values ...storageClass",
+        fix="kubectl patch storageclass NAME -p "
+        f"""'{{"metadata":{{"annotations":{{"{key}":"true"}}}}}}'""",
     )
 
 
@@ -134,17 +146,56 @@ def _secrets(cluster: Cluster) -> Iterator[Check]:
 
 def _pods(cluster: Cluster) -> Iterator[Check]:
     for part, name in PARTS.items():
-        labels = f"app.kubernetes.io/instance={cluster.release},app.kubernetes.io/component={part}"
-        pods = cluster.kube.pods(labels)
-        ready = [
-            pod
-            for pod in pods
-            if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
-        ]
+        ready, pods, labels = _ready(cluster, part)
         fix = f"kubectl -n {cluster.kube.namespace} describe pods -l {labels}"
         if part == "serving" and pods:
             fix = "promote a version: without a champion nothing is ready; else " + fix
-        yield Check(name=name, ok=bool(ready), found=f"{len(ready)} of {len(pods)} ready", fix=fix)
+        yield Check(name=name, ok=bool(ready), found=f"{ready} of {pods} ready", fix=fix)
+
+
+def _s3(cluster: Cluster) -> Iterator[Check]:
+    """The S3 that the environment names, else the pod of the one in the release."""
+    from umo_pipelines.prepare import has_bucket
+
+    name, bucket = "S3", cluster.bucket
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        try:
+            there = has_bucket(bucket)
+        except UmoError as error:
+            fix = "check AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: "
+            fix += f"`aws s3api head-bucket --bucket {bucket}`"
+            yield Check(name=name, ok=False, found=error.message, fix=fix)
+            return
+        yield Check(
+            name=name,
+            ok=there,
+            found=f"bucket {bucket}" if there else f"no bucket {bucket}",
+            fix=f"aws s3api create-bucket --bucket {bucket}; or `{_upgrade(cluster)}` makes it",
+        )
+        return
+    ready, pods, labels = _ready(cluster, "storage")
+    found = f"{ready} of {pods} ready"
+    if not pods:
+        found = "not looked at: it is not in the release, set AWS_ACCESS_KEY_ID and the like"
+    fix = f"kubectl -n {cluster.kube.namespace} describe pods -l {labels}"
+    yield Check(name=name, ok=not pods or bool(ready), found=found, fix=fix)
+
+
+def _ready(cluster: Cluster, part: str) -> tuple[int, int, str]:
+    """Ready pods of a part of the release, all of them, and the labels that find them."""
+    labels = f"app.kubernetes.io/instance={cluster.release},app.kubernetes.io/component={part}"
+    pods = cluster.kube.pods(labels)
+    ready = [
+        pod
+        for pod in pods
+        if any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
+    ]
+    return len(ready), len(pods), labels
+
+
+def _upgrade(cluster: Cluster) -> str:
+    where = f"{cluster.release} helm/umo-platform -n {cluster.kube.namespace}"
+    return f"helm upgrade {where} --reuse-values"
 
 
 LOOKS: tuple[Callable[[Cluster], Iterator[Check]], ...] = (
@@ -154,4 +205,5 @@ LOOKS: tuple[Callable[[Cluster], Iterator[Check]], ...] = (
     _storage_class,
     _secrets,
     _pods,
+    _s3,
 )

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from umo.errors import ExitCode, UmoError
+from umo.errors import ExitCode, UmoError, without_passwords
 from umo_cli import (
     bases,
     bench,
@@ -94,5 +94,5 @@ def _raise_when_debugging(error: Exception) -> None:
 
 
 def _report(message: str, code: int) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {without_passwords(' '.join(message.split()))}", err=True)
     return int(code)

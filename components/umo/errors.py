@@ -1,6 +1,10 @@
 """Domain errors: what happened, what to do, and how the process ends."""
 
+import re
 from enum import IntEnum
+
+PASSWORD = re.compile(r"(://[^\s/:@]*:)[^\s/]*@")
+"""Of a URL, with what comes before it."""
 
 
 class ExitCode(IntEnum):
@@ -15,11 +19,16 @@ class ExitCode(IntEnum):
     INTERRUPTED = 75
 
 
+def without_passwords(text: str) -> str:
+    """A text whose URLs have `***` for a password; libraries put the address into their errors."""
+    return PASSWORD.sub(r"\1***@", text)
+
+
 class UmoError(Exception):
     """An expected failure, shown to the user as one line.
 
     Args:
-        message: What is wrong, with both values where two disagree.
+        message: What is wrong, with both values where two disagree; passwords of URLs are hidden.
         hint: What to do about it.
         exit_code: How the process ends.
         retryable: Whether the same call may succeed later without a change.
@@ -33,8 +42,8 @@ class UmoError(Exception):
         exit_code: ExitCode = ExitCode.FAILED,
         retryable: bool = False,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = without_passwords(message)
+        super().__init__(self.message)
         self.hint = hint
         self.exit_code = exit_code
         self.retryable = retryable

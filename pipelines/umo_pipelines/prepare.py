@@ -82,22 +82,34 @@ def _call(registry: Registry, method: str, endpoint: str, **arguments: Any) -> d
         return call(registry.store, method, endpoint, **arguments)
 
 
-def ensure_bucket(bucket: str) -> bool:
-    """Make a bucket unless it is there; tells whether it was made."""
+def has_bucket(bucket: str) -> bool:
+    """Whether the S3 of the environment has a bucket.
+
+    Raises:
+        UmoError: The S3 refuses these keys, or cannot be reached.
+    """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.client("s3")
     try:
-        client.head_bucket(Bucket=bucket)
-        return False
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
-            raise UmoError(f"the S3 refuses the bucket {bucket}: {error}") from error
-        client.create_bucket(Bucket=bucket)
+        boto3.client("s3").head_bucket(Bucket=bucket)
         return True
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "404":
+            return False
+        raise UmoError(f"the S3 refuses the bucket {bucket}: {error}") from error
     except BotoCoreError as error:
         raise UmoError(f"cannot reach the S3: {error}") from error
+
+
+def ensure_bucket(bucket: str) -> bool:
+    """Make a bucket unless it is there; tells whether it was made."""
+    import boto3
+
+    if has_bucket(bucket):
+        return False
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return True
 
 
 def main(arguments: Sequence[str]) -> int:

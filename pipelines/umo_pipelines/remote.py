@@ -137,7 +137,7 @@ class Remote:
         self.host = (host or os.environ.get(HOST, "")).rstrip("/")
         if not self.host.startswith(("http://", "https://")):
             raise UsageError(
-                f"{self.host or 'nothing'} is no address of Kubeflow Pipelines",
+                f"{self.host.rpartition('@')[2] or 'nothing'} is no address of Kubeflow Pipelines",
                 hint=f"set {HOST}, for example http://localhost:8888 after "
                 "`kubectl -n kubeflow port-forward svc/ml-pipeline 8888`",
             )

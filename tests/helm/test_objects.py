@@ -1,19 +1,22 @@
 """Every object by the schema that the cluster checks it with; a missing schema is a failure."""
 
+import copy
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
+import pydantic
 import pytest
 import yaml
 
-from services.helm_chart import ROOT, Manifest, rendered
+from services.helm_chart import ROOT, SETUPS, Manifest, rendered
 from services.schemas import CRDS, crd
 
 KUBERNETES = "1.36"
 OURS = ("trainer.kubeflow.org/", "keda.sh/", "gateway.networking.k8s.io/")
-FOREIGN = ("monitoring.coreos.com/", "gateway.envoyproxy.io/")
-"""Kinds whose schemas no package carries; looked at field by field below."""
+OPERATOR = "monitoring.coreos.com/"
+FOREIGN = (OPERATOR, "gateway.envoyproxy.io/")
+"""Kinds that Kubernetes does not have; the last one's schema is in no package."""
 
 
 def test_kubernetes_takes_every_object(manifests: list[Manifest]) -> None:
@@ -37,6 +40,39 @@ def test_the_definitions_refuse_what_they_do_not_know(wrong: str) -> None:
     runtime["spec"]["mlPolicy"][wrong] = 1
     with pytest.raises(jsonschema.ValidationError, match=wrong):
         jsonschema.validate(runtime, crd("trainer.kubeflow.org", runtime["kind"], "v1alpha1"))
+
+
+def through_the_operator(one: Manifest) -> Manifest:
+    """An object as the pydantic model of its kind keeps it, which drops what it does not know."""
+    from cloudcoil.models.prometheus_operator import v1
+
+    kept: Manifest = (
+        getattr(v1, one["kind"])
+        .model_validate(one)
+        .model_dump(mode="json", by_alias=True, exclude_unset=True)
+    )
+    return kept
+
+
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PrometheusRule"])
+def test_the_prometheus_operator_takes_its_objects(kind: str) -> None:
+    mine = [one for setup in SETUPS for one in rendered(setup) if one["kind"] == kind]
+    assert mine
+    for one in mine:
+        assert one["apiVersion"] == f"{OPERATOR}v1"
+        assert through_the_operator(one) == one
+
+
+def test_the_model_refuses_what_is_wrong() -> None:
+    (monitor,) = [one for one in rendered("gpu") if one["kind"] == "ServiceMonitor"]
+    wrong = copy.deepcopy(monitor)
+    wrong["spec"]["endpoints"][0] |= {"port": ["metrics"], "interval": "often"}
+    with pytest.raises(pydantic.ValidationError) as refused:
+        through_the_operator(wrong)
+    assert {error["loc"][-1] for error in refused.value.errors()} == {"port", "interval"}
+    unknown = copy.deepcopy(monitor)
+    unknown["spec"]["endpoints"][0]["scrapeEvery"] = "15s"
+    assert through_the_operator(unknown) == monitor
 
 
 def test_monitors_scrape_a_port_that_is_there() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.helm_chart import ROOT, rendered
 from services.mlflow_server import ADMIN, Registry
 from services.postgres import Postgres, _programs
 from services.s3 import S3
@@ -36,7 +37,12 @@ def test_nothing_is_lost(
     for version in range(1, 6):
         ledger.append("registered", actor="änna", model="people", version=version, weights="w")
     bucket = s3.create("copies").removeprefix("s3://")
-    databases = {"mlflow": postgres_server.url("mlflow"), "ledger": ledger_url}
+    databases = {
+        "mlflow": postgres_server.url("mlflow"),
+        "accounts": postgres_server.url("users"),
+        "ledger": ledger_url,
+    }
+    assert any("trainer" in row for row in rows(databases["accounts"])["users"])
     (tmp_path / "out").mkdir()
     for name, url in databases.items():
         file = tmp_path / "out" / f"{name}.dump"
@@ -60,14 +66,35 @@ def test_nothing_is_lost(
     assert restored.verify() == []
 
 
-def rows(url: str) -> dict[str, int]:
-    """How many rows each table has."""
+def rows(url: str) -> dict[str, list[str]]:
+    """The rows of each table, in words."""
     with sa.create_engine(url).begin() as connection:
         names = sa.inspect(connection).get_table_names()
         return {
-            name: connection.scalar(sa.text(f'SELECT count(*) FROM "{name}"')) or 0
+            name: sorted(map(str, connection.execute(sa.text(f'SELECT * FROM "{name}"'))))
             for name in names
         }
+
+
+def test_the_chart_saves_every_database() -> None:
+    """One dump for each database that the secrets name, of that database; the ledger is last."""
+    (job,) = [
+        one
+        for one in rendered("minimal")
+        if one["kind"] == "CronJob" and one["metadata"]["name"].endswith("-backup")
+    ]
+    dumps = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["initContainers"]
+    asked = [
+        (dump["name"], *dump["env"][0]["valueFrom"]["secretKeyRef"].values()) for dump in dumps
+    ]
+    assert asked == [
+        ("mlflow", "umo-mlflow", "backend-store-uri"),
+        ("accounts", "umo-mlflow", "auth-database-uri"),
+        ("ledger", "umo-ledger", "UMO_LEDGER"),
+    ]
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    for name, *_ in asked:
+        assert f"restored/{name}.dump" in operations
 
 
 def test_a_damaged_copy_is_refused(s3: S3, tmp_path: Path) -> None:

@@ -160,3 +160,38 @@ def test_commands(fake: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["runs", "submit", "training", "--out", "here"]) == ExitCode.USAGE
     assert "is not on the volume" in capsys.readouterr().err
     assert execute(["runs", "schedule", "training", "* * *", "--out", "/runs/x"]) == ExitCode.USAGE
+
+
+def test_no_secret_is_shown_or_sent(
+    fake: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the environment; a server that is away has a password in its address."""
+    from umo_cli.main import execute
+
+    secrets = {
+        "MLFLOW_TRACKING_PASSWORD": "planted-1",
+        "UMO_LEDGER": "postgresql://umo:planted-2@localhost/ledger",
+        "UMO_SIGNING_PEM": "planted-3",
+        "AWS_SECRET_ACCESS_KEY": "planted-4",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    submit = ["runs", "submit", "training", "--out", "/runs/first"]
+    for arguments, code in (
+        ([*submit, "--dry-run"], ExitCode.OK),
+        ([*submit, "--nodes", "2"], ExitCode.OK),
+        (["runs", "schedule", "training", "0 0 3 * * 0", "--out", "/runs/x"], ExitCode.OK),
+        (["runs", "list"], ExitCode.OK),
+        (["runs", "show", "r1"], ExitCode.FAILED),
+        (["runs", "show", "x"], ExitCode.NOT_FOUND),
+    ):
+        assert execute(arguments) == code
+    with fake_api({}) as gone:
+        address = gone.url.replace("http://", "http://umo:planted-5@")
+    assert execute(["runs", "list", "--host", address]) == ExitCode.INTERRUPTED
+    assert execute(["runs", "list", "--host", address.removeprefix("http://")]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert "planted-" not in said.out + said.err
+    assert fake.made("POST", "/runs$")
+    for call in fake.calls:
+        assert "planted-" not in call.path + json.dumps([call.query, call.body])

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from umo.errors import ExitCode, UmoError
+from umo.errors import ExitCode, UmoError, without_passwords
 from umo.steps.layout import Layout
 
 SECONDS_BETWEEN = 0.5
@@ -133,14 +133,18 @@ def step(out: Path, name: str) -> Iterator[Journal]:
     try:
         yield journal
     except UmoError as error:
-        traceback.print_exc()
+        _trace()
         _fail(journal, error)
     except KeyboardInterrupt:
         _fail(journal, UmoError("interrupted", exit_code=ExitCode.INTERRUPTED, retryable=True))
     except Exception as error:
-        traceback.print_exc()
+        _trace()
         text = " ".join(str(error).split())
         _fail(journal, UmoError(f"{type(error).__name__}: {text}"))
+
+
+def _trace() -> None:
+    print(without_passwords(traceback.format_exc()), file=sys.stderr)
 
 
 def _fail(journal: Journal, error: UmoError) -> NoReturn:
