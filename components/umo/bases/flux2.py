@@ -194,7 +194,7 @@ class Flux2Reference(PeftLora):
     ) -> Tensor:
         images = (latents, *references)
         _, _, rows, columns = latents.shape
-        output: Tensor = self.transformer(
+        output = self.transformer(
             hidden_states=torch.cat([image.flatten(2).mT for image in images], dim=1),
             encoder_hidden_states=text,
             timestep=sigma.to(latents.dtype),
@@ -203,7 +203,8 @@ class Flux2Reference(PeftLora):
             txt_ids=_text_ids(text.shape[1]).to(latents.device),
             return_dict=False,
         )[0]
-        return output[:, : rows * columns].mT.unflatten(2, (rows, columns))
+        velocity: Tensor = output[:, : rows * columns].mT.unflatten(2, (rows, columns))
+        return velocity
 
 
 def lora_targets(transformer: Flux2Transformer2DModel) -> list[str]:

@@ -112,6 +112,12 @@ class ReferenceModel(Protocol):
     def save_lora(self, path: Path) -> None:
         """Write the attached LoRA as a safetensors file, atomically."""
 
+    def merge_lora(self) -> None:
+        """Add the attached LoRA to the weights, which is then part of the base."""
+
+    def save(self, folder: Path) -> None:
+        """Write the components as a diffusers folder (without a manifest)."""
+
     def lora_off(self) -> AbstractContextManager[None]:
         """Inside the block the model paints as without its LoRA."""
 

@@ -11,7 +11,7 @@ from diffusers import Flux2Transformer2DModel, FluxTransformer2DModel
 from torch import Tensor
 
 from umo.bases import flux2, flux_reference, load_base, omnigen2
-from umo.bases.lora import PeftLora, sizes_of
+from umo.bases.lora import sizes_of
 from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
 from umo.errors import DiffersError, UsageError
 from umo.files import atomic_folder, read_manifest, sha256, write_manifest
@@ -137,7 +137,6 @@ def _merge(
     file: Path, base: Path, facts: dict[str, Any], source: dict[str, Any], out: Path
 ) -> dict[str, Any]:
     model = load_base(str(base))
-    assert isinstance(model, PeftLora)
     model.load_lora(file)
     model.merge_lora()
     made = {
