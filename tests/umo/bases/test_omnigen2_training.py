@@ -77,6 +77,24 @@ def test_recomputed_blocks_and_bfloat16_give_nearly_the_same_gradient(tmp_path):
     assert torch.cosine_similarity(one, other, dim=0) > 0.9
 
 
+def test_the_reward_rises_on_a_fixed_batch(tmp_path):
+    base, pack = tiny(0), tiny_pack()
+    group = encoded(base, tiny_dataset(tmp_path), pack)[0]
+    objective, rows = Objective(replace(SMALL, guidance=1.0), base, pack), torch.arange(2)
+    draws = objective.draw(group, 2)
+    optimizer = torch.optim.Adam(base.add_lora(8, seed=0), lr=0.01)
+    rewards = []
+    for _ in range(8):
+        results, _, _ = objective.rewards(group, rows, draws, rows)
+        reward = torch.stack([result.reward for result in results]).mean()
+        rewards.append(reward.item())
+        optimizer.zero_grad()
+        (-reward).backward()
+        optimizer.step()
+    assert max(rewards[1:4]) > rewards[0]
+    assert min(rewards[5:]) > rewards[0] + 0.1
+
+
 def test_an_encoded_dataset_keeps_the_lengths_of_its_prompts(tmp_path):
     base, pack = tiny(0), tiny_pack()
     samples = [
