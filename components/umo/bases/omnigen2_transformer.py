@@ -203,24 +203,26 @@ class OmniGen2Transformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):  # 
     ) -> list[Tensor]:
         """Each sample's reference tokens `[S,D]`, in order; every reference refined alone.
 
-        Without references the same layers run on nothing, and their gradients are zero.
+        Without references the same layers run on an empty patch that nobody reads, so that their
+        gradients are zero and every device has something to compute.
         """
         flat = [image for own in references for image in own]
         owner = [row for row, own in enumerate(references) for _ in own]
         index = [place for own in references for place in range(len(own))]
-        rows_of, places = torch.tensor([owner, index], dtype=torch.long, device=temb.device)
-        if flat:
-            patches, sizes = self._tokens(flat)
-        else:
-            patches, sizes = temb.new_zeros(0, 1, self.x_embedder.in_features), []
-        x = self.ref_image_patch_embedder(patches) + self.image_index_embedding[places, None]
         flat_turns = [turn for own in turns for turn in own]
-        x = self._refine(self.ref_image_refiner, x, sizes, flat_turns, temb[rows_of])
-        rows = [x[row, :size] for row, size in enumerate(sizes)] or [x.flatten(0, 1)]
-        counts = [0, *accumulate(map(len, references))]
-        return list(
-            torch.cat(rows).split([sum(sizes[start:end]) for start, end in pairwise(counts)])
-        )
+        if not flat:
+            patch, head = self.config["patch_size"], sum(self.config["axes_dim_rope"])
+            flat = [temb.new_zeros(self.config["in_channels"], patch, patch)]
+            flat_turns = [temb.new_ones(1, head // 2, dtype=torch.complex128)]
+            owner, index = [0], [0]
+        rows, places = torch.tensor([owner, index], device=temb.device)
+        patches, sizes = self._tokens(flat)
+        x = self.ref_image_patch_embedder(patches) + self.image_index_embedding[places, None]
+        x = self._refine(self.ref_image_refiner, x, sizes, flat_turns, temb[rows])
+        tokens = torch.cat([x[row, :size] for row, size in enumerate(sizes)])
+        ends = [0, *accumulate(map(len, references))]
+        counts = [sum(sizes[start:end]) for start, end in pairwise(ends)]
+        return list(tokens[: sum(counts)].split(counts))
 
     @staticmethod
     def _refine(
@@ -231,10 +233,7 @@ class OmniGen2Transformer2DModel(ModelMixin, ConfigMixin, PeftAdapterMixin):  # 
         temb: Tensor | None = None,
     ) -> Tensor:
         """Run blocks over rows `[B,S,D]` of which `lengths` tokens count."""
-        if not lengths:
-            rotation = x.new_zeros(0, 1, 1, dtype=torch.complex128)
-        else:
-            rotation = pad_sequence(turns, batch_first=True)
+        rotation = pad_sequence(turns, batch_first=True)
         mask = None
         if len(set(lengths)) > 1:
             places = torch.arange(x.shape[1], device=x.device)
