@@ -31,9 +31,9 @@ from umo.bases.omnigen2_pictures import STEP, fit_reference
 from umo.bases.omnigen2_schedule import LATENTS, Call, DualGuidance, combine, progress, times
 from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
 from umo.bases.protocol import Conditioning, device_of
-from umo.config import from_mapping
-from umo.errors import NotFoundError, UsageError
-from umo.files import read_manifest
+from umo.config import load, read, to_mapping
+from umo.errors import DiffersError, NotFoundError, UsageError
+from umo.files import MANIFEST, read_manifest
 from umo.formats import omnigen2
 from umo.formats.lora import Lora
 
@@ -44,6 +44,8 @@ SYSTEM = (
 )
 MOST_TOKENS = 1024
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+SCHEDULER = Path("scheduler", "scheduler_config.json")
+GUIDANCE = "guidance.json"
 SLACK = 1e-4
 """By which a part of the steps, found again from a rounded sigma, may miss a limit of guidance."""
 
@@ -93,12 +95,13 @@ class OmniGen2(PeftLora):
     def load(cls, folder: Path) -> "OmniGen2":
         """Read a folder as it was released, to which a umo manifest was added.
 
-        `guidance` in the manifest may set the fields of `DualGuidance`.
+        A file `guidance.json`, sealed with the rest, may set the fields of `DualGuidance`.
 
         Raises:
             NotFoundError: The folder lacks a component or is not sealed.
             UsageError: A component cannot be read, or has other weights than its settings ask for.
-            DiffersError: A file is not the one that the manifest names.
+            DiffersError: A file is not the one that the manifest names, or `guidance.json` is not
+                in it.
         """
         manifest = read_manifest(folder, verify=True)
         parts = Parts(
@@ -108,9 +111,16 @@ class OmniGen2(PeftLora):
                 folder / "mllm", Qwen2_5_VLForConditionalGeneration, ignore_mismatched_sizes=True
             ),
             tokenizer=_read(folder / "processor", AutoTokenizer),
-            dynamic_time_shift=_scheduler(folder / "scheduler").get("dynamic_time_shift", True),
+            dynamic_time_shift=_settings(folder / SCHEDULER).get("dynamic_time_shift", True),
         )
-        dual = from_mapping(DualGuidance, manifest.get("guidance", {}))
+        dual = DualGuidance()
+        if (folder / GUIDANCE).is_file():
+            if GUIDANCE not in manifest["files"]:
+                raise DiffersError(
+                    f"{folder / GUIDANCE} came after the folder was sealed",
+                    hint=f"remove {MANIFEST} and seal it again",
+                )
+            dual = load(DualGuidance, folder / GUIDANCE)
         return cls(parts, name=manifest["name"], digest=manifest["digest"], dual=dual)
 
     def save(self, folder: Path) -> None:
@@ -130,8 +140,10 @@ class OmniGen2(PeftLora):
             "processor": ["transformers", "Qwen2_5_VLProcessor"],
             "scheduler": ["scheduling_flow_match_euler_discrete", scheduler],
         }
-        (folder / "scheduler").mkdir()
-        (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(settings) + "\n")
+        (folder / SCHEDULER).parent.mkdir()
+        (folder / SCHEDULER).write_text(json.dumps(settings) + "\n")
+        if self.dual != DualGuidance():
+            (folder / GUIDANCE).write_text(json.dumps(to_mapping(self.dual), indent=1) + "\n")
         (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
 
     @property
@@ -329,12 +341,9 @@ def _whole(folder: Path, part: Any, **options: Any) -> Any:
     return model
 
 
-def _scheduler(folder: Path) -> dict[str, Any]:
-    path = folder / "scheduler_config.json"
+def _settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise NotFoundError(f"{folder.parent} is no base: it has no {folder.name}/{path.name}")
-    try:
-        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    return settings
+        raise NotFoundError(
+            f"{path.parents[1]} is no base: it has no {path.parent.name}/{path.name}"
+        )
+    return read(path)

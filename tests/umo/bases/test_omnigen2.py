@@ -47,7 +47,8 @@ def folder(base, tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "tiny"
     path.mkdir()
     base.save(path)
-    write_manifest(path, {"kind": "base", "name": "tiny", "guidance": {"image": 3.0}})
+    (path / "guidance.json").write_text('{"image": 3.0}')
+    write_manifest(path, {"kind": "base", "name": "tiny"})
     return path
 
 
@@ -307,6 +308,25 @@ def test_a_changed_file_and_a_damaged_index_are_refused(copy, folder):
         load_base(close())
     with pytest.raises(NotFoundError, match="no base"):
         load_base(str(path / "vae"))
+
+
+def test_guidance_is_sealed_with_the_rest(folder, copy, tmp_path):
+    path, close = copy
+    (path / "guidance.json").write_text('{"picture": 3.0}')
+    with pytest.raises(UsageError, match="unknown key 'picture'"):
+        load_base(close())
+    (path / "guidance.json").write_text("[1]")
+    with pytest.raises(UsageError, match=r"guidance\.json"):
+        load_base(close())
+    (path / "guidance.json").unlink()
+    assert load_base(close()).dual == DualGuidance()
+    (path / "guidance.json").write_text('{"image": 3.0}')
+    with pytest.raises(DiffersError, match="came after the folder was sealed"):
+        load_base(str(path))
+    again = tmp_path / "again"
+    again.mkdir()
+    load_base(str(folder)).save(again)
+    assert json.loads((again / "guidance.json").read_text())["image"] == 3.0
 
 
 def velocity(base, conditioning):
