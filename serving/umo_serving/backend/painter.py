@@ -20,7 +20,7 @@ from umo.errors import UmoError
 from umo_serving.backend import tensors
 from umo_serving.engine import Engine
 from umo_serving.journal import log
-from umo_serving.request import Progress
+from umo_serving.request import Progress, Reply
 from umo_serving.trace import exported, span
 
 CALLS = 64
@@ -66,23 +66,23 @@ class Painter:
         self._ending.close()
 
     def _paint(self, name: str, incoming: Any, sender: Any) -> None:
-        streamed = triton.get_input_tensor_by_name(incoming, "STREAM")
-        report = _reporter(sender) if streamed is not None and streamed.as_numpy()[0] else None
-        version, digest = self._engine.version, self._engine.digest
         try:
-            with span("umo.paint", parent=tensors.trace(incoming), version=version, digest=digest):
-                reply = self._engine.generate(
-                    tensors.read(incoming),
-                    on_step=report,
-                    cancelled=self._cancelled[name].is_set,
-                )
-            outputs = tensors.write_reply(reply)
+            outputs = tensors.write_reply(self._generate(name, incoming, sender))
         except Exception as error:
             outputs = tensors.write_failure(error, name)
             if not isinstance(error, UmoError):
                 log("failed", call=name, error=traceback.format_exc())
         del self._cancelled[name]
         tensors.answer(sender, triton.InferenceResponse(outputs))
+
+    def _generate(self, name: str, incoming: Any, sender: Any) -> Reply:
+        streamed = triton.get_input_tensor_by_name(incoming, "STREAM")
+        report = _reporter(sender) if streamed is not None and streamed.as_numpy()[0] else None
+        version, digest = self._engine.version, self._engine.digest
+        with span("umo.paint", parent=tensors.trace(incoming), version=version, digest=digest):
+            return self._engine.generate(
+                tensors.read(incoming), on_step=report, cancelled=self._cancelled[name].is_set
+            )
 
 
 def _reporter(sender: Any) -> Callable[[Progress], None]:
