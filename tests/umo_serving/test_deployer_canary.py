@@ -196,7 +196,8 @@ def test_a_worse_version_is_stopped_while_few_have_seen_it(
         while len(answers) < stopped + CALLERS + 10:
             time.sleep(0.05)
 
-    assert set(answers[stopped + CALLERS :]) == {first}
+    under_way = [answer for answer in answers[stopped:] if answer != first]
+    assert len(under_way) <= CALLERS
     assert all("the server failed at request" in str(error) for error in failures(answers))
     assert bool(failures(answers)) == (model == BROKEN)
     assert not any("answers 50%" in line for line in said)
