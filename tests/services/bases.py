@@ -2,7 +2,6 @@
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLFlux2,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
@@ -14,6 +13,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from umo.bases.embedded import tiny
 from umo.bases.flux2 import Flux2Reference
 from umo.bases.flux_reference import FluxReference, Parts
+from umo.bases.kl import flux_autoencoder
 
 
 def tiny_flux(seed: int = 0) -> FluxReference:
@@ -21,18 +21,7 @@ def tiny_flux(seed: int = 0) -> FluxReference:
     small = tiny(seed).parts
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(8, 8, 8, 8),
-            layers_per_block=1,
-            latent_channels=16,
-            norm_num_groups=4,
-            scaling_factor=0.3611,
-            shift_factor=0.1159,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        )
+        vae = flux_autoencoder((8, 8, 8, 8), layers=1, groups=4)
         transformer = FluxTransformer2DModel.from_config(
             {**small.transformer.config, "guidance_embeds": True}
         )

@@ -21,13 +21,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from umo.bases.lora import PeftLora
-from umo.bases.protocol import Conditioning, device_of
+from umo.bases.protocol import TOKEN, Conditioning, check_size, device_of, slots_of
 from umo.errors import UsageError
 from umo.files import read_manifest
 from umo.formats.lora import DIFFUSERS, Lora, read_diffusers
 
-PIXELS = 16
-"""On a side of a token."""
 MOST_STEPS = 200
 """The published shift is a line through 10 and 200 steps; finer tables take that of 200."""
 DOUBLE = (
@@ -93,17 +91,13 @@ class Flux2Reference(PeftLora):
         self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
     ) -> Conditioning:
         """Encode prompts and, for each, its reference pictures (float `[3,h,w]`, -1..1)."""
-        counts = {len(pictures) for pictures in references}
-        if len(counts) != 1:
-            raise UsageError(
-                f"a batch has {sorted(counts)} references, it must have one number of them"
-            )
+        by_slot = slots_of(references)
         text = self._encode_text(prompts)
-        slots = [torch.stack(list(slot)) for slot in zip(*references, strict=True)]
+        slots = (torch.stack(slot).to(text.device) for slot in by_slot)
         return Conditioning(
             text=text,
             pooled=text.new_zeros(len(text), 0),
-            references=tuple(self.encode_images(slot.to(text.device)) for slot in slots),
+            references=tuple(self.encode_images(slot) for slot in slots),
         )
 
     @torch.no_grad()
@@ -126,15 +120,12 @@ class Flux2Reference(PeftLora):
         Raises:
             UsageError: A side is no multiple of 16 px.
         """
-        if height % PIXELS or width % PIXELS:
-            raise UsageError(
-                f"a picture of {width} x {height} px cannot be made", hint="use multiples of 16"
-            )
-        return self.pipeline.transformer.config["in_channels"], height // PIXELS, width // PIXELS
+        check_size(height, width)
+        return self.pipeline.transformer.config["in_channels"], height // TOKEN, width // TOKEN
 
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:
         """Shifted sigmas `[steps+1]` from 1 to 0."""
-        tokens = (height // PIXELS) * (width // PIXELS)
+        tokens = (height // TOKEN) * (width // TOKEN)
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(self.pipeline.scheduler.config)
         scheduler.set_timesteps(
             sigmas=torch.linspace(1, 1 / steps, steps).tolist(),

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, T5EncoderModel
 from transformers.utils import logging
 
+from umo.bases.kl import to_latents, to_pictures
 from umo.bases.lora import PeftLora
-from umo.bases.protocol import Conditioning, device_of
+from umo.bases.protocol import Conditioning, check_size, device_of, slots_of
 from umo.errors import NotFoundError, UsageError
 from umo.files import read_manifest
 from umo.formats import uno
@@ -125,14 +126,10 @@ class FluxReference(PeftLora):
         self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
     ) -> Conditioning:
         """Encode prompts and, for each, its reference pictures (float `[3,h,w]`, -1..1)."""
-        counts = {len(pictures) for pictures in references}
-        if len(counts) != 1:
-            raise UsageError(
-                f"a batch has {sorted(counts)} references, it must have one number of them"
-            )
+        by_slot = slots_of(references)
         text, pooled = self.encode_text(prompts)
-        slots = [torch.stack(list(slot)) for slot in zip(*references, strict=True)]
-        encoded = tuple(self.encode_images(slot.to(text.device)) for slot in slots)
+        slots = (torch.stack(slot).to(text.device) for slot in by_slot)
+        encoded = tuple(self.encode_images(slot) for slot in slots)
         return Conditioning(text=text, pooled=pooled, references=encoded)
 
     def encode_text(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -159,21 +156,11 @@ class FluxReference(PeftLora):
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """Latents `[B,C,h,w]` of pictures `[B,3,H,W]` in -1..1; the mean of the posterior."""
-        encoded = self.parts.vae.encode(images)
-        if isinstance(self.parts.vae, AutoencoderKL):
-            raw = encoded.latent_dist.mode()
-        else:
-            raw = encoded.latent
-        config = self.parts.vae.config
-        latents: Tensor = (raw - (config.get("shift_factor") or 0.0)) * config["scaling_factor"]
-        return latents
+        return to_latents(self.parts.vae, images)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `[B,3,H,W]`, about -1..1 and never clamped, with gradient."""
-        config = self.parts.vae.config
-        raw = latents / config["scaling_factor"] + (config.get("shift_factor") or 0.0)
-        pictures: Tensor = self.parts.vae.decode(raw).sample
-        return pictures
+        return to_pictures(self.parts.vae, latents)
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C,h,w)` of the latents of a picture of `height` x `width` pixels.
@@ -181,10 +168,7 @@ class FluxReference(PeftLora):
         Raises:
             UsageError: A side is no multiple of 16 px.
         """
-        if height % 16 or width % 16:
-            raise UsageError(
-                f"a picture of {width} x {height} px cannot be made", hint="use multiples of 16"
-            )
+        check_size(height, width)
         channels = self.parts.transformer.config["in_channels"] // PATCH**2
         return channels, height // 8, width // 8
 

@@ -26,11 +26,12 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from umo.bases.kl import to_latents, to_pictures
 from umo.bases.lora import PeftLora
-from umo.bases.omnigen2_pictures import STEP, fit_reference
+from umo.bases.omnigen2_pictures import fit_reference
 from umo.bases.omnigen2_schedule import LATENTS, Call, DualGuidance, combine, progress, times
 from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
-from umo.bases.protocol import Conditioning, device_of
+from umo.bases.protocol import Conditioning, check_size, device_of, slots_of
 from umo.config import load, read, to_mapping
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import MANIFEST, read_manifest
@@ -165,14 +166,10 @@ class OmniGen2(PeftLora):
 
         References are resized as `fit_reference` says; those of one slot must then have one size.
         """
-        counts = {len(pictures) for pictures in references}
-        if len(counts) != 1:
-            raise UsageError(
-                f"a batch has {sorted(counts)} references, it must have one number of them"
-            )
+        by_slot = slots_of(references)
         text, lengths = self.encode_text(prompts)
         slots = []
-        for slot in zip(*references, strict=True):
+        for slot in by_slot:
             fitted = [fit_reference(picture) for picture in slot]
             sizes = sorted({f"{one.shape[2]} x {one.shape[1]}" for one in fitted})
             if len(sizes) != 1:
@@ -205,17 +202,11 @@ class OmniGen2(PeftLora):
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """Latents `[B,C,h,w]` of pictures `[B,3,H,W]` in -1..1; the mean of the posterior."""
-        config = self.parts.vae.config
-        raw: Tensor = self.parts.vae.encode(images).latent_dist.mode()
-        latents: Tensor = (raw - (config["shift_factor"] or 0.0)) * config["scaling_factor"]
-        return latents
+        return to_latents(self.parts.vae, images)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `[B,3,H,W]`, about -1..1 and never clamped, with gradient."""
-        config = self.parts.vae.config
-        raw = latents / config["scaling_factor"] + (config["shift_factor"] or 0.0)
-        pictures: Tensor = self.parts.vae.decode(raw).sample
-        return pictures
+        return to_pictures(self.parts.vae, latents)
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """`(C,h,w)` of the latents of a picture of `height` x `width` pixels.
@@ -223,11 +214,7 @@ class OmniGen2(PeftLora):
         Raises:
             UsageError: A side is no multiple of 16 px.
         """
-        if height % STEP or width % STEP:
-            raise UsageError(
-                f"a picture of {width} x {height} px cannot be made",
-                hint=f"use multiples of {STEP}",
-            )
+        check_size(height, width)
         return self.parts.transformer.config["in_channels"], height // LATENTS, width // LATENTS
 
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:

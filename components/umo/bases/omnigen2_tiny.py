@@ -1,7 +1,6 @@
 """OmniGen2 with random weights, as small as tests need it; its folder is like the released one."""
 
 import torch
-from diffusers import AutoencoderKL
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
@@ -10,6 +9,7 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
+from umo.bases.kl import flux_autoencoder
 from umo.bases.omnigen2 import SYSTEM, OmniGen2, Parts
 from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
 
@@ -35,18 +35,7 @@ def tiny(seed: int) -> OmniGen2:
             timestep_scale=1000.0,
         )
         _wake(transformer)
-        vae = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(8, 8, 16, 16),
-            layers_per_block=1,
-            latent_channels=16,
-            norm_num_groups=4,
-            scaling_factor=0.3611,
-            shift_factor=0.1159,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        )
+        vae = flux_autoencoder((8, 8, 16, 16), layers=1, groups=4)
         mllm = Qwen2_5_VLForConditionalGeneration(_text_config(tokenizer))
     return OmniGen2(
         Parts(transformer=transformer, vae=vae, mllm=mllm, tokenizer=tokenizer),

@@ -10,6 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from umo.errors import UsageError
+
+TOKEN = 16
+"""Pixels on a side of a token, the same for every base."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
@@ -123,6 +128,32 @@ class ReferenceModel(Protocol):
 
     def without_lora(self) -> None:
         """Detach any LoRA: the base again."""
+
+
+def slots_of(references: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, ...]]:
+    """The first reference of every sample of a batch, then the second, and so on.
+
+    Raises:
+        UsageError: The samples have different numbers of references.
+    """
+    counts = {len(pictures) for pictures in references}
+    if len(counts) != 1:
+        raise UsageError(
+            f"a batch has {sorted(counts)} references, it must have one number of them"
+        )
+    return list(zip(*references, strict=True))
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse a picture that is not made of whole tokens.
+
+    Raises:
+        UsageError: A side is no multiple of 16 px.
+    """
+    if height % TOKEN or width % TOKEN:
+        raise UsageError(
+            f"a picture of {width} x {height} px cannot be made", hint=f"use multiples of {TOKEN}"
+        )
 
 
 def device_of(module: nn.Module) -> torch.device:

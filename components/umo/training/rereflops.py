@@ -19,12 +19,13 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, FluxTransformer2DModel
+from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from umo.bases.embedded import tiny
 from umo.bases.flux_reference import FluxReference
+from umo.bases.kl import flux_autoencoder
 from umo.bases.protocol import Conditioning
 from umo.config import to_mapping
 from umo.errors import UsageError
@@ -95,18 +96,7 @@ def flux_dev(device: torch.device) -> FluxReference:
                 guidance_embeds=True,
                 axes_dims_rope=(16, 56, 56),
             )
-            vae = AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                block_out_channels=(128, 256, 512, 512),
-                layers_per_block=2,
-                latent_channels=16,
-                scaling_factor=0.3611,
-                shift_factor=0.1159,
-                use_quant_conv=False,
-                use_post_quant_conv=False,
-                sample_size=1024,
-            )
+            vae = flux_autoencoder()
     finally:
         torch.set_default_dtype(before)
     parts = replace(tiny(0).parts, transformer=transformer, vae=vae)
