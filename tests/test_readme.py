@@ -45,8 +45,8 @@ def test_shown_command(command: tuple[str, ...]) -> None:
 def parse(command: Any, name: str, arguments: list[str], parent: Any = None) -> None:
     """Parse as the command line does, without running anything."""
     with command.make_context(name, arguments, parent=parent) as context:
-        if hasattr(command, "commands"):
-            rest = context._protected_args + context.args
+        rest = context._protected_args + context.args if hasattr(command, "commands") else []
+        if rest:
             inner_name, inner, inner_arguments = command.resolve_command(context, rest)
             parse(inner, inner_name, inner_arguments, context)
 

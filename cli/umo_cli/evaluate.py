@@ -5,32 +5,57 @@ from typing import Annotated
 
 import typer
 
+from umo.errors import UsageError
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
-    DatasetOption,
     FacesOption,
+    HelpOption,
     OutputOption,
     SetOption,
     configure,
 )
 from umo_cli.output import print_manifest, progress_bar, work_on_stderr
 
+app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
+
+@app.callback(invoke_without_command=True)
 def evaluate(
-    data: DatasetOption,
-    tuned: Annotated[Path, typer.Option(help="Folder that `umo train` wrote.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write scores and report to.")],
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of a held-out dataset.", show_default=False)
+    ] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(help="Folder that `umo train` wrote.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write scores and report to.", show_default=False),
+    ] = None,
     base: BaseOption = "embedded",
     faces: FacesOption = "open",
     config: ConfigOption = None,
     assignments: SetOption = None,
     output: OutputOption = "table",
+    help_wanted: HelpOption = False,
 ) -> None:
     """Judge base and tuned on the same prompts, seeds and references, and write a report.
 
-    The judge is a face embedder that the reward never saw.
+    The judge is a face embedder that the reward never saw. The commands below score benchmarks
+    instead; then the options stand behind the command.
     """
+    given = {"--data": data, "--tuned": tuned, "--out": out}
+    if context.invoked_subcommand:
+        if misplaced := [name for name, value in given.items() if value]:
+            raise UsageError(
+                f"{misplaced[0]} stands before {context.invoked_subcommand}",
+                hint="give options behind the command",
+            )
+        return
+    if data is None or tuned is None or out is None:
+        missing = next(name for name, value in given.items() if value is None)
+        raise UsageError(f"Missing option '{missing}'.", hint="see `umo evaluate --help`")
     with work_on_stderr(), progress_bar("evaluate") as progress:
         from umo.evaluation.evaluate import EvaluationConfig
         from umo.steps import evaluate as step
