@@ -73,6 +73,9 @@ class RereflConfig:
     """Whether the backward pass recomputes the blocks of transformer and decoder (less memory)."""
     precision: Wanted = "auto"
     """Of the base: `auto` takes bfloat16 on a GPU that computes in it, float32 elsewhere."""
+    base_weights: Literal["whole", "int8"] = "whole"
+    """Whether the base's linear layers keep their weights in 8 bits under the LoRA; the tuned LoRA
+    fits the whole base too."""
     sharded: bool = False
     """Whether several processes share out parameters and moments (FSDP2) or each hold them all."""
     save_every: int = 20

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from umo.bases.int8 import to_int8
 from umo.bases.protocol import ReferenceModel
 from umo.config import to_mapping
 from umo.data.shards import Dataset
@@ -159,6 +160,8 @@ class Tuning:
         precision = choose_precision(config.precision, world.device)
         if precision.low:
             base.transformer.to(torch.bfloat16)
+        if config.base_weights == "int8":
+            to_int8(base.transformer)
         for parameter in base.add_lora(config.rank, seed=config.seed):
             parameter.data = parameter.data.float()
         if config.recompute:

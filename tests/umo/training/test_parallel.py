@@ -67,7 +67,13 @@ def test_a_run_goes_on_with_another_number_of_processes(
 
 def test_flux_sharded_has_the_weights_of_one_process(single: Job, tmp_path: Path) -> None:
     few = replace(
-        CONFIG, steps=4, log_every=1, rollout_steps=2, recompute=True, velocity_anchor=0.1
+        CONFIG,
+        steps=4,
+        log_every=1,
+        rollout_steps=2,
+        recompute=True,
+        velocity_anchor=0.1,
+        base_weights="int8",
     )
     alone = replace(single, out=tmp_path / "alone", config=few, flux=True)
     run(alone)
