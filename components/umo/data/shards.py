@@ -1,7 +1,6 @@
 """Datasets: folders of parquet shards with a manifest, written atomically, read at random."""
 
 import bisect
-import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,33 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
-from umo.data.schema import Image, Sample
+from umo.data.rows import SCHEMA, Row, decode, encode
+from umo.data.schema import READABLE, VERSION, Sample
+from umo.data.statistics import Statistics
 from umo.errors import UmoError, UsageError
 from umo.files import atomic_folder, read_manifest, write_manifest
 
 KIND = "dataset"
+FACE_PACK = "face_pack"
+"""The manifest's fact on whose judge made the embeddings: `name` and `digest`."""
 ROWS_PER_GROUP = 100
-
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("prompt", pa.string()),
-        ("people", pa.int32()),
-        ("target", pa.binary()),
-        ("references", pa.list_(pa.binary())),
-        ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
-        ("identities", pa.list_(pa.string())),
-        ("split", pa.string()),
-        ("source", pa.string()),
-        ("licence", pa.string()),
-        ("consent", pa.string()),
-    ]
-)
-"""One row for each sample; pictures are PNG bytes."""
-Row = dict[str, Any]
-"""Values of `SCHEMA`."""
 
 
 def write_dataset(
@@ -63,11 +46,11 @@ def write_dataset(
         The dataset's digest; the same samples give the same digest.
 
     Raises:
-        UsageError: No samples, a key used twice, or boxes, references and identities of a sample
-            differ in number.
+        UsageError: No samples, a key used twice, a sample that says not of each person the same
+            things, or embeddings without a `face_pack` in the facts.
         UmoError: The folder could not be written.
     """
-    return _write_rows(map(_row, samples), folder, facts, rows_per_shard, empty=part)
+    return _write_rows(map(encode, samples), folder, facts, rows_per_shard, empty=part)
 
 
 def join_datasets(
@@ -100,18 +83,39 @@ def _write_rows(
     rows: Iterator[Row], folder: Path, facts: Mapping[str, Any], rows_per_shard: int, *, empty: bool
 ) -> str:
     keys: set[str] = set()
+    statistics = Statistics()
     with atomic_folder(folder) as staged:
         for shard in itertools.count():
             first = next(rows, None)
             if first is None:
                 break
             path = staged / f"shard-{shard:05d}.parquet"
-            _write_shard(
-                itertools.chain([first], itertools.islice(rows, rows_per_shard - 1)), path, keys
-            )
+            content = itertools.chain([first], itertools.islice(rows, rows_per_shard - 1))
+            _write_shard(_counted(content, keys, statistics), path)
         if not (keys or empty):
             raise UsageError(f"no samples to write to {folder}")
-        return write_manifest(staged, {**facts, "kind": KIND, "samples": len(keys)})
+        counted = statistics.facts()
+        if counted["with"]["embeddings"] and FACE_PACK not in facts:
+            raise UsageError(f"no {FACE_PACK} is named for the embeddings in {folder}")
+        return write_manifest(
+            staged,
+            {
+                **facts,
+                "kind": KIND,
+                "schema": VERSION,
+                "samples": len(keys),
+                "statistics": counted,
+            },
+        )
+
+
+def _counted(rows: Iterator[Row], keys: set[str], statistics: Statistics) -> Iterator[Row]:
+    for row in rows:
+        if row["key"] in keys:
+            raise UsageError(f"two samples have the key {row['key']!r}")
+        keys.add(row["key"])
+        statistics.add(row)
+        yield row
 
 
 class Dataset:
@@ -136,6 +140,12 @@ class Dataset:
             raise UsageError(
                 f"{folder} holds a {self.manifest.get('kind')!r}, not a {KIND!r}",
                 hint="name a folder that `umo data` wrote",
+            )
+        version = self.manifest.get("schema", 1)
+        if version not in READABLE:
+            raise UsageError(
+                f"{folder} has schema {version}, this version of umo reads {READABLE}",
+                hint="read it with the version that wrote it, or a newer one",
             )
         self.digest: str = self.manifest["digest"]
         self._paths = [folder / name for name in sorted(self.manifest["files"])]
@@ -174,7 +184,7 @@ class Dataset:
             self._cached = (group, self._read_group(group))
         row = self._cached[1][index - self._starts[group]]
         try:
-            return _sample(row)
+            return decode(row)
         except (OSError, SyntaxError, ValueError) as error:
             raise UmoError(
                 f"{self.folder}: sample {row['key']!r} has an unreadable picture: {error}",
@@ -206,63 +216,10 @@ class Dataset:
         return rows
 
 
-def _write_shard(rows: Iterator[Row], path: Path, keys: set[str]) -> None:
+def _write_shard(rows: Iterator[Row], path: Path) -> None:
     with pq.ParquetWriter(path, SCHEMA, compression="none", write_page_checksum=True) as writer:
         while group := list(itertools.islice(rows, ROWS_PER_GROUP)):
-            for row in group:
-                if row["key"] in keys:
-                    raise UsageError(f"two samples have the key {row['key']!r}")
-                keys.add(row["key"])
             writer.write_table(pa.Table.from_pylist(group, SCHEMA), row_group_size=ROWS_PER_GROUP)
-
-
-def _row(sample: Sample) -> Row:
-    counts = (len(sample.references), len(sample.boxes), len(sample.identities))
-    if len(set(counts)) > 1:
-        raise UsageError(
-            f"sample {sample.key!r} has {counts[0]} references, {counts[1]} boxes and "
-            f"{counts[2]} identities",
-            hint="give one of each for every person",
-        )
-    return {
-        "key": sample.key,
-        "prompt": sample.prompt,
-        "people": counts[0],
-        "target": _png(sample.target),
-        "references": [_png(reference) for reference in sample.references],
-        "boxes": np.asarray(sample.boxes, np.float32).tolist(),
-        "identities": list(sample.identities),
-        "split": sample.split,
-        "source": sample.source,
-        "licence": sample.licence,
-        "consent": sample.consent,
-    }
-
-
-def _sample(row: Row) -> Sample:
-    return Sample(
-        key=row["key"],
-        prompt=row["prompt"],
-        target=_pixels(row["target"]),
-        references=tuple(_pixels(reference) for reference in row["references"]),
-        boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
-        identities=tuple(row["identities"]),
-        split=row["split"],
-        source=row["source"],
-        licence=row["licence"],
-        consent=row["consent"],
-    )
-
-
-def _png(image: Image) -> bytes:
-    stream = io.BytesIO()
-    Pillow.fromarray(image).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def _pixels(png: bytes) -> Image:
-    with Pillow.open(io.BytesIO(png)) as image:
-        return np.array(image.convert("RGB"), np.uint8)
 
 
 @contextmanager

@@ -32,6 +32,20 @@ def make(index: int) -> Sample:
     )
 
 
+def rich(index: int) -> Sample:
+    """A sample with everything that version 2 added."""
+    sample, rng = make(index), np.random.default_rng(index)
+    people = len(sample.identities)
+    embeddings = rng.normal(size=(people, 8))
+    return replace(
+        sample,
+        views=tuple(sample.references[:1] * count for count in range(people)),
+        landmarks=rng.uniform(0, 16, (people, 5, 2)).astype(np.float32),
+        embeddings=(embeddings / np.linalg.norm(embeddings, axis=1)[:, None]).astype(np.float32),
+        quality=0.75,
+    )
+
+
 def samples(count: int) -> Iterator[Sample]:
     return (make(index) for index in range(count))
 
@@ -42,7 +56,12 @@ def assert_same(left: Sample, right: Sample) -> None:
     assert len(left.references) == len(right.references)
     for a, b in zip(left.references, right.references, strict=True):
         np.testing.assert_array_equal(a, b)
-    plain = {"target": None, "boxes": None, "references": ()}
+    np.testing.assert_array_equal(left.landmarks, right.landmarks)
+    np.testing.assert_array_equal(left.embeddings, right.embeddings)
+    for mine, other in zip(left.views, right.views, strict=True):
+        for a, b in zip(mine, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    plain = dict.fromkeys(("target", "boxes", "references", "views", "landmarks", "embeddings"))
     assert replace(left, **plain) == replace(right, **plain)
 
 
@@ -142,4 +161,75 @@ def test_a_wrong_count_is_refused(tmp_path: Path) -> None:
     facts = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**facts, "samples": 4}))
     with pytest.raises(UmoError, match="holds 3 samples, its manifest says 4"):
+        Dataset(tmp_path / "data")
+
+
+PACK = {"face_pack": {"name": "open", "digest": "0" * 64}}
+
+
+def test_views_landmarks_embeddings_and_quality_come_back(tmp_path: Path) -> None:
+    write_dataset([make(0), *map(rich, range(1, 6))], tmp_path / "data", PACK)
+    dataset = Dataset(tmp_path / "data")
+    assert_same(dataset[0], make(0))
+    for index in range(1, 6):
+        assert_same(dataset[index], rich(index))
+
+
+def test_the_manifest_says_what_a_dataset_holds(tmp_path: Path) -> None:
+    write_dataset([make(0), *map(rich, range(1, 6))], tmp_path / "data", PACK)
+    manifest = Dataset(tmp_path / "data").manifest
+    assert manifest["schema"] == 2
+    statistics = manifest["statistics"]
+    assert statistics.pop("picture_bytes") > 0
+    assert statistics == {
+        "samples": 6,
+        "identities": 12,
+        "views": 1 + 3 + 1 + 3,
+        "people": {"1": 2, "2": 2, "3": 2},
+        "size": {"16x16": 2, "32x16": 2, "48x16": 2},
+        "quality": {"0.7": 5},
+        "split": {"tune": 6},
+        "source": {"rendered": 6},
+        "licence": {"CC0-1.0": 6},
+        "consent": {"generated": 6},
+        "with": {"landmarks": 5, "embeddings": 5, "quality": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"identities": ("a", "a")}, "names a person twice: a, a"),
+        ({"views": ((),)}, "views of 1, not 2"),
+        ({"landmarks": np.zeros((2, 4, 2))}, r"landmarks of shape \(2, 4, 2\), not \(2, 5, 2\)"),
+        ({"embeddings": np.zeros((1, 8))}, r"embeddings of shape \(1, 8\), not \(2, None\)"),
+        ({"boxes": np.full((2, 4), np.nan)}, "boxes that are not finite"),
+    ],
+)
+def test_what_stands_not_once_for_each_person_is_refused(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        write_dataset([replace(rich(1), **changes)], tmp_path / "data", PACK)
+
+
+def test_embeddings_of_nobody_knows_whom_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no face_pack is named for the embeddings"):
+        write_dataset([rich(1)], tmp_path / "data", {})
+
+
+NEW = ("views", "landmarks", "embeddings", "quality")
+
+
+def test_version_1_is_read_and_a_later_one_refused(tmp_path: Path) -> None:
+    write_dataset(samples(3), tmp_path / "data", {})
+    shard, manifest = tmp_path / "data/shard-00000.parquet", tmp_path / "data/manifest.json"
+    pq.write_table(pq.read_table(shard).drop(list(NEW)), shard)
+    facts = json.loads(manifest.read_text())
+    del facts["schema"]
+    manifest.write_text(json.dumps(facts))
+    assert_same(Dataset(tmp_path / "data")[2], make(2))
+
+    manifest.write_text(json.dumps({**facts, "schema": 3}))
+    with pytest.raises(UsageError, match=r"has schema 3, this version of umo reads \(1, 2\)"):
         Dataset(tmp_path / "data")
