@@ -31,7 +31,7 @@ def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
 
 
 def _prelu(attributes: Attributes, x: Tensor, slope: Tensor) -> Tensor:
-    return torch.where(x >= 0, x, slope * x)
+    return F.prelu(x, slope.flatten())
 
 
 def _batch_norm(

@@ -68,7 +68,8 @@ class RereflConfig:
     ema: float = 0.0
     """Decay of the averaged weights, which are then the result; 0 takes the last ones."""
     micro_batch: int | None = None
-    """Samples of a batch in one pass, the gradients being added up; None is all."""
+    """Samples in one pass with gradient, the gradients being added up, and then one picture of each
+    sample at a time; None takes all. The roll-outs, which need little memory, stay together."""
     recompute: bool = False
     """Whether the backward pass recomputes the blocks of transformer and decoder (less memory)."""
     precision: Wanted = "auto"

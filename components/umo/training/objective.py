@@ -1,5 +1,6 @@
 """The loss of a batch, its gradient, and the random numbers it is drawn with."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from umo.rewards.shaping import hinge
 from umo.rewards.single import single_rewards
 from umo.training.cache import Group
 from umo.training.config import RereflConfig
+from umo.training.draws import TABLE_STEPS, Draws, draw_stops
 from umo.training.log import Meter
 from umo.training.memory import Precision
 from umo.training.parallel import World
 from umo.training.rollout import (
+    RolledOut,
     denoise,
     last_steps,
     predict_clean,
@@ -25,25 +28,7 @@ from umo.training.rollout import (
     straight_through,
 )
 
-TABLE_STEPS = 999
-"""Steps of the training table of noise levels, so it has 1000 of them (as UNO's)."""
 FULL = Precision(name="float32", reason="the default")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draws:
-    """The random numbers of a batch of `B` samples, on the CPU; None where they are not needed."""
-
-    stops: Tensor | None
-    """Stop steps `[B,points]` of the roll-outs, from the noise end."""
-    start: Tensor | None
-    """Noise `[B,C,h,w]` that the roll-outs start from."""
-    redrawn: Tensor | None
-    """Noise `[B,points,C,h,w]` that finished latents are noised with again."""
-    levels: Tensor | None
-    """Rows `[B]` of the table of noise levels for the flow-matching loss."""
-    noise: Tensor | None
-    """Noise `[B,C,h,w]` of the flow-matching loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +109,17 @@ class Objective:
         """
         config, outcome = self.config, Outcome()
         draws = self.draw(group, len(rows))
-        for places, share in self.world.parts(len(rows), config.micro_batch):
-            if config.reward != "none":
-                results, pictures, judged = self.rewards(group, rows, draws, places, look=look)
+        passes = self.world.parts(len(rows), config.micro_batch)
+        if config.reward != "none":
+            own = torch.cat([places for places, _ in passes]).unique()
+            rolled = self.roll_out(group, rows, draws, own)
+            for (places, share), points in itertools.product(passes, self._points()):
+                results, pictures, judged = self.rewards(
+                    group, rows, rolled.only(places, points), look=look
+                )
                 rewards = torch.stack([result.reward for result in results])
-                loss = -config.reward_weight * hinge(rewards, config.hinge).mean() * share
+                part = share * len(points) / config.points
+                loss = -config.reward_weight * hinge(rewards, config.hinge).mean() * part
                 if self.world.lock_step:
                     loss = loss + 0.0 * pictures.mean()
                 with self.meter.clock("backward"):
@@ -136,36 +127,70 @@ class Objective:
                         loss.backward()
                 outcome.loss += loss.item()
                 outcome.faces += sum(result.similarity.shape[1] for result in results)
-                outcome.reward += rewards.mean().item() * share
-                outcome.judge += sum(r.reward.item() for r in judged) / len(results) * share
-                self._record(results, judged, share)
+                outcome.reward += rewards.mean().item() * part
+                outcome.judge += sum(r.reward.item() for r in judged) / len(results) * part
+                self._record(results, judged, part)
+        for places, share in passes:
             if config.anchor or config.velocity_anchor:
                 with self.meter.clock("anchor"):
                     outcome.loss += self._anchor(group, rows[places], draws, places, share, drift)
             self.meter.count(len(places) if share else 0)
         return outcome
 
+    def roll_out(self, group: Group, rows: Tensor, draws: Draws, places: Tensor) -> RolledOut:
+        """Roll out samples `places` of the batch `rows`, all together and without gradient."""
+        config, base = self.config, self.base
+        assert draws.stops is not None
+        assert draws.start is not None
+        device, end = group.latents.device, config.rollout_steps
+        stops = draws.stops[places]
+        if config.picture == "last-steps":
+            stops = draws.stops[:1].expand(len(places), 1)
+        last = torch.full((len(places), 1), end)
+        kept = {"redrawn": last, "endpoint": torch.cat([stops, last], dim=1)}
+        calls = end if config.picture in kept else int(draws.stops.max())
+        with self.meter.clock("rollout"), self.precision.autocast(device):
+            latents = denoise(
+                base,
+                draws.start[places].to(device),
+                group.conditioning[rows[places]],
+                base.sigmas(end, group.height, group.width).to(device),
+                kept.get(config.picture, stops),
+                guidance=config.guidance,
+                calls=calls if self.world.lock_step else None,
+            )
+        ends = None
+        if config.picture == "endpoint":
+            latents, ends = latents[:, :-1], latents[:, -1]
+        return RolledOut(
+            places=places,
+            points=torch.arange(stops.shape[1]),
+            latents=latents,
+            stops=stops,
+            noise=None if draws.redrawn is None else draws.redrawn[places],
+            ends=ends,
+        )
+
     def rewards(
-        self, group: Group, rows: Tensor, draws: Draws, places: Tensor, *, look: bool = False
+        self, group: Group, rows: Tensor, rolled: RolledOut, *, look: bool = False
     ) -> tuple[list[MatchingResult], Tensor, list[MatchingResult]]:
-        """Rewards of `len(places) * points` pictures, with gradient to the LoRA.
+        """Rewards of the pictures of some roll-outs, with gradient to the LoRA.
 
         Args:
             group: Where the samples are.
             rows: The batch.
-            draws: Its random numbers.
-            places: Which samples of the batch.
+            rolled: The roll-outs of `n` of its samples, with `p` pictures each.
             look: Whether the judge looks at the pictures too.
 
         Returns:
-            The rewards, the pictures `[n,3,H,W]`, and what the judge says of each, if it looks.
+            The rewards, the pictures `[n*p,3,H,W]`, and what the judge says of each, if it looks.
 
         Raises:
             UmoError: A picture is not finite.
         """
         config, meter = self.config, self.meter
-        mine = rows[places]
-        clean = self._paint(group, mine, draws, places)
+        mine = rows[rolled.places]
+        clean = self._paint(group, mine, rolled)
         with meter.clock("step"), self.precision.autocast(clean.device):
             pictures = self.base.decode(clean).float()
             if not bool(pictures.isfinite().all()):
@@ -173,7 +198,7 @@ class Objective:
                     "a roll-out painted a picture that is not finite",
                     hint=f"lower lr ({config.lr})",
                 )
-        each = mine.repeat_interleave(config.points).tolist()
+        each = mine.repeat_interleave(len(rolled.points)).tolist()
         with meter.clock("reward"):
             faces = detect_float(self.pack.detector, pictures)
             found = embed_faces(pictures, faces, self.pack.reward)
@@ -208,52 +233,35 @@ class Objective:
         velocity = self._velocity(point)
         return nn.functional.mse_loss(velocity, noise - clean), velocity, point
 
-    def _paint(self, group: Group, mine: Tensor, draws: Draws, places: Tensor) -> Tensor:
-        """Clean latents `[n,C,h,w]` of the pictures to reward, `points` for each sample in turn."""
+    def _paint(self, group: Group, mine: Tensor, rolled: RolledOut) -> Tensor:
+        """Clean latents `[n*p,C,h,w]` of the pictures to reward, those of a sample together."""
         config, base = self.config, self.base
-        assert draws.stops is not None
-        assert draws.start is not None
-        device, end = group.latents.device, config.rollout_steps
-        stops = draws.stops[places]
-        match config.picture:
-            case "last-steps":
-                stops = draws.stops[:1].expand(len(places), 1)
-            case "redrawn":
-                stops = torch.full((len(places), 1), end)
-            case "endpoint":
-                stops = torch.cat([stops, torch.full((len(places), 1), end)], dim=1)
-        whole = config.picture in ("redrawn", "endpoint")
         conditioning = group.conditioning[mine]
-        sigmas = base.sigmas(end, group.height, group.width).to(device)
-        with self.meter.clock("rollout"), self.precision.autocast(device):
-            latents = denoise(
-                base,
-                draws.start[places].to(device),
-                conditioning,
-                sigmas,
-                stops,
-                guidance=config.guidance,
-                calls=(end if whole else int(draws.stops.max())) if self.world.lock_step else None,
-            )
-        each = torch.arange(len(mine)).repeat_interleave(config.points)
+        device = rolled.latents.device
+        sigmas = base.sigmas(config.rollout_steps, group.height, group.width).to(device)
+        points = rolled.stops.shape[1]
+        each = torch.arange(len(mine)).repeat_interleave(points)
         with self.meter.clock("step"), self.precision.autocast(device):
             if config.picture == "last-steps":
-                rest = sigmas[int(stops[0, 0]) :]
-                return last_steps(base, latents[:, 0], conditioning, rest, guidance=config.guidance)
-            if config.picture == "redrawn":
-                assert draws.redrawn is not None
-                noise = draws.redrawn[places].to(device)
-                begin = redraw(latents, sigmas[-2], noise)
+                rest = sigmas[int(rolled.stops[0, 0]) :]
+                return last_steps(
+                    base, rolled.latents[:, 0], conditioning, rest, guidance=config.guidance
+                )
+            if rolled.noise is not None:
+                begin = redraw(rolled.latents, sigmas[-2], rolled.noise.to(device))
                 at = sigmas[-2].expand(len(each))
             else:
-                begin = latents[:, : config.points]
-                at = sigmas[stops[:, : config.points].flatten().to(device)]
+                begin = rolled.latents
+                at = sigmas[rolled.stops.flatten().to(device)]
             clean = predict_clean(
                 base, begin.flatten(0, 1), at, conditioning[each], guidance=config.guidance
             )
-            if config.picture == "endpoint":
-                return straight_through(latents[:, -1][each], clean)
-            return clean
+            return clean if rolled.ends is None else straight_through(rolled.ends[each], clean)
+
+    def _points(self) -> list[Tensor]:
+        """The pictures of a sample that are painted in one pass: all, or one where it is small."""
+        points = torch.arange(self.config.points)
+        return [points] if self.config.micro_batch is None else list(points.split(1))
 
     def _compare(self, goals: list[Tensor], found: list[Tensor]) -> list[MatchingResult]:
         if self.config.reward == "single":
@@ -323,11 +331,3 @@ def velocity_distance(velocity: Tensor, other: Tensor) -> Tensor:
     arXiv 2505.05470), so it anchors a tuned model to the one it comes from.
     """
     return nn.functional.mse_loss(velocity, other)
-
-
-def draw_stops(config: RereflConfig, count: int, generator: torch.Generator) -> Tensor:
-    """Step indices `[count,points]` from the noise end, uniform in the window, each once a row."""
-    first, last = config.window
-    scores = torch.rand(count, last - first + 1, generator=generator)
-    from_clean = first + scores.argsort(dim=1)[:, : config.points]
-    return config.rollout_steps - from_clean

@@ -6,12 +6,45 @@ seen from any step are `x0 = x - sigma * v`, with the shifted `sigma` that `mode
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
 from umo.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledOut:
+    """Where roll-outs of `n` samples stopped, without gradient; the pictures go on from there."""
+
+    places: Tensor
+    """Which samples of the batch, `[n]`."""
+    points: Tensor
+    """Which of their `points` pictures, `[p]`."""
+    latents: Tensor
+    """At the stop steps, `[n,p,C,h,w]`; or at the end, `[n,1,C,h,w]`, to be noised again."""
+    stops: Tensor
+    """The stop steps `[n,p]`."""
+    noise: Tensor | None
+    """To noise the ends with, `[n,p,C,h,w]`."""
+    ends: Tensor | None
+    """The ends `[n,C,h,w]`, where the reward looks at them."""
+
+    def only(self, places: Tensor, points: Tensor) -> "RolledOut":
+        """Some samples of the batch, and some pictures of each."""
+        rows = torch.isin(self.places, places).nonzero().flatten()
+        redrawn = self.noise is not None
+        return replace(
+            self,
+            places=self.places[rows],
+            points=points,
+            latents=self.latents[rows] if redrawn else self.latents[rows][:, points],
+            stops=self.stops[rows][:, points],
+            noise=None if self.noise is None else self.noise[rows][:, points],
+            ends=None if self.ends is None else self.ends[rows],
+        )
 
 
 def start_noise(

@@ -15,7 +15,7 @@ from umo.data.schema import Image, Sample
 from umo.faces.packs import FacePack, detect_float, embed_faces
 from umo.rewards.matching import matching_reward
 from umo.training.config import RereflConfig
-from umo.training.objective import TABLE_STEPS, Draws
+from umo.training.draws import TABLE_STEPS, Draws
 
 
 def plain_gradient(

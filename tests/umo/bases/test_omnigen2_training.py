@@ -54,7 +54,9 @@ def test_the_reward_reaches_every_lora_matrix_and_nothing_else(tmp_path):
     for parameter in lora:
         parameter.data.add_(0.01)
     objective, rows = Objective(SMALL, base, pack), torch.arange(2)
-    results, _, _ = objective.rewards(group, rows, objective.draw(group, 2), rows)
+    results, _, _ = objective.rewards(
+        group, rows, objective.roll_out(group, rows, objective.draw(group, 2), rows)
+    )
     torch.stack([result.reward for result in results]).mean().backward()
     assert len(lora) == 2 * len(base.lora_targets())
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in lora)
@@ -85,7 +87,7 @@ def test_the_reward_rises_on_a_fixed_batch(tmp_path):
     optimizer = torch.optim.Adam(base.add_lora(8, seed=0), lr=0.01)
     rewards = []
     for _ in range(8):
-        results, _, _ = objective.rewards(group, rows, draws, rows)
+        results, _, _ = objective.rewards(group, rows, objective.roll_out(group, rows, draws, rows))
         reward = torch.stack([result.reward for result in results]).mean()
         rewards.append(reward.item())
         optimizer.zero_grad()

@@ -96,7 +96,9 @@ def test_every_picture_teaches_the_whole_lora(
     for parameter in parameters:
         parameter.data.add_(0.01)
     objective, rows = Objective(config, model, pack), torch.arange(3)
-    results, pictures, _ = objective.rewards(group, rows, objective.draw(group, 3), rows)
+    results, pictures, _ = objective.rewards(
+        group, rows, objective.roll_out(group, rows, objective.draw(group, 3), rows)
+    )
     assert len(results) == len(pictures) == 3 * points
     torch.stack([result.reward for result in results]).mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in parameters)
@@ -110,7 +112,7 @@ def test_the_endpoint_is_the_picture_that_the_roll_out_paints(
     config, rows = replace(SMALL, picture="endpoint", points=2), torch.arange(2)
     objective = Objective(config, model, pack)
     draws = objective.draw(group, 2)
-    _, pictures, _ = objective.rewards(group, rows, draws, rows)
+    _, pictures, _ = objective.rewards(group, rows, objective.roll_out(group, rows, draws, rows))
     x, sigmas = draws.start, model.sigmas(config.rollout_steps, group.height, group.width)
     for step in range(config.rollout_steps):
         v = model.velocity(x, sigmas[step].expand(2), group.conditioning[rows], guidance=4)

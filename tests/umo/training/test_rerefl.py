@@ -16,7 +16,8 @@ from umo.data.shards import Dataset
 from umo.errors import UmoError, UsageError
 from umo.files import read_manifest, sha256
 from umo.training.cache import batches, encode_dataset
-from umo.training.objective import Objective, draw_stops
+from umo.training.draws import draw_stops
+from umo.training.objective import Objective
 from umo.training.rerefl import RereflConfig, train
 
 SMALL = RereflConfig(
@@ -47,7 +48,9 @@ def test_the_reward_reaches_every_lora_parameter_and_nothing_else(
     for parameter in everything(model, pack):
         parameter.requires_grad_(True)
     objective, rows = Objective(SMALL, model, pack), torch.arange(4)
-    results, _, _ = objective.rewards(group, rows, objective.draw(group, 4), rows)
+    results, _, _ = objective.rewards(
+        group, rows, objective.roll_out(group, rows, objective.draw(group, 4), rows)
+    )
     torch.stack([result.reward for result in results]).mean().backward(inputs=lora)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in lora)
     mine = {id(parameter) for parameter in lora}
@@ -76,7 +79,9 @@ def test_the_reward_rises(
         )
         draws = objective.draw(group, len(rows))
         with torch.no_grad():
-            results, _, _ = objective.rewards(group, rows, draws, torch.arange(len(rows)))
+            results, _, _ = objective.rewards(
+                group, rows, objective.roll_out(group, rows, draws, torch.arange(len(rows)))
+            )
         return np.array([result.reward.item() for result in results])
 
     before = rewards()
