@@ -1,4 +1,4 @@
-"""`umo faces`: maintain the open face pack."""
+"""`umo faces`: make face packs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
 @app.callback()
 def faces(help_wanted: HelpOption = False) -> None:
-    """Maintain the open face pack."""
+    """Make face packs."""
 
 
 @app.command()
@@ -30,7 +30,7 @@ def rebuild(
     ] = None,
     output: OutputOption = "table",
 ) -> None:
-    """Rebuild the pack from the published packages and prove each network against its original.
+    """Rebuild the open pack from the published packages, each network proved by its original.
 
     Exit code 5 if a network differs by more than the tolerance; the pack is then as it was.
     """
@@ -43,3 +43,26 @@ def rebuild(
         print_json({"proofs": proofs})
     else:
         print_table([list(proof.values()) for proof in proofs], header=list(proofs[0]))
+
+
+@app.command()
+def convert(
+    originals: Annotated[Path, typer.Argument(help="Folder of public .pth files.")],
+    target: Annotated[
+        Path, typer.Option("--to", help="Folder of the pack to write.", show_default=False)
+    ],
+    output: OutputOption = "table",
+) -> None:
+    """Make a folder for `--faces umo:FOLDER` and `xverse:FOLDER` of public checkpoints.
+
+    Nothing in them is run; a key that is missing, unexpected or of another shape is refused.
+    """
+    with work_on_stderr():
+        from umo.faces.convert import convert as write
+
+        networks = write(originals, target)
+    if output == "json":
+        print_json({"networks": networks})
+    else:
+        columns = ("role", "parameters", "original", "file")
+        print_table([[network[name] for name in columns] for network in networks], header=columns)

@@ -30,7 +30,10 @@ SetOption = Annotated[
 
 BaseOption = Annotated[str, typer.Option("--base", help="`embedded`, or the folder of a base.")]
 FacesOption = Annotated[
-    str, typer.Option("--faces", help="Face pack: `open`, or `insightface:FOLDER`.")
+    str,
+    typer.Option(
+        "--faces", help="Face pack: `open`, or `insightface:`, `umo:` or `xverse:` and a folder."
+    ),
 ]
 DatasetOption = Annotated[
     Path, typer.Option("--data", help="Folder of a dataset.", show_default=False)

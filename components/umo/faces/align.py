@@ -25,12 +25,19 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
 
 
 def align(
-    images: Tensor, landmarks: Tensor, image_index: Tensor, template: Tensor, size: int
+    images: Tensor,
+    landmarks: Tensor,
+    image_index: Tensor,
+    template: Tensor,
+    size: int,
+    *,
+    smooth: bool = True,
 ) -> Tensor:
     """Crops in which each face's landmarks lie on the template.
 
-    Pixels outside a picture are zero (mid grey). A face that shrinks by a factor of 2 or more is
-    sampled from the picture averaged over blocks of 2, 4, 8... pixels, so crops are not aliased.
+    Pixels outside a picture are zero (mid grey). Smoothly, a face that shrinks by a factor of 2 or
+    more is sampled from the picture averaged over blocks of 2, 4, 8... pixels, so crops are not
+    aliased; otherwise each pixel of a crop is of four pixels of the picture, as in public scripts.
 
     Args:
         images: `[B,3,H,W]` float.
@@ -38,6 +45,7 @@ def align(
         image_index: `[n]` long, the picture of each face.
         template: `[5,2]` xy pixels of the crop.
         size: Side of a crop, pixels.
+        smooth: Whether crops of large faces are free of aliasing.
 
     Returns:
         `[n,3,size,size]`, differentiable in `images`.
@@ -52,7 +60,7 @@ def align(
     pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).view(1, -1, 2)
     places = (pixels - forward[:, None, :, 2]) @ inverse.transpose(1, 2)
     shrink = inverse.det().sqrt()
-    levels = shrink.log2().floor().clamp_min(0).long()
+    levels = shrink.log2().floor().clamp_min(0).long() * smooth
     for level in levels.unique().tolist():
         faces = (levels == level).nonzero().flatten()
         factor = 2**level

@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from umo.data.render import RenderConfig, render_samples
-from umo.faces.align import align
 from umo.faces.detect import FaceDetector
 from umo.faces.embed import FaceEmbedder, centre
 
@@ -133,7 +132,7 @@ def _features(
         if count := len(person.landmarks):
             image = person.image[None].float() / 127.5 - 1
             index = torch.zeros(count, dtype=torch.long)
-            crops = align(image, person.landmarks, index, embedder.template, embedder.size)
+            crops = embedder.crops(image, person.landmarks, index)
             crops = crops.mean(dim=1, keepdim=True).expand_as(crops) if grey else crops
             features.append(embedder.features(crops))
             owner += [names.index(person.name)] * count

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from umo.faces.align import align
+
 
 class FaceEmbedder(nn.Module):
     """Unit-norm, re-centred face embeddings, differentiable in the pixels.
@@ -22,6 +24,7 @@ class FaceEmbedder(nn.Module):
         gain: What `network` expects is `gain * crop + offset`, for crops in -1..1.
         offset: One value for each of R, G, B.
         bgr: Whether `network` expects BGR.
+        smooth: Whether its crops are free of aliasing, see `umo.faces.align`.
         mean: `[D]`, subtracted from the unit features.
         directions: `[k,D]` orthonormal, removed from the difference.
     """
@@ -42,12 +45,14 @@ class FaceEmbedder(nn.Module):
         gain: float = 1.0,
         offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
         bgr: bool = False,
+        smooth: bool = True,
     ) -> None:
         super().__init__()
         self.network = network
         self.size = size
         self.gain = gain
         self.bgr = bgr
+        self.smooth = smooth
         self.register_buffer("template", template)
         self.register_buffer("offset", torch.tensor(offset).view(3, 1, 1))
         self.register_buffer("mean", mean)
@@ -58,6 +63,10 @@ class FaceEmbedder(nn.Module):
     def dim(self) -> int:
         """Length D of an embedding."""
         return self.mean.shape[0]
+
+    def crops(self, images: Tensor, landmarks: Tensor, image_index: Tensor) -> Tensor:
+        """Crops `[n,3,size,size]` of faces in pictures `[B,3,H,W]`, see `umo.faces.align`."""
+        return align(images, landmarks, image_index, self.template, self.size, smooth=self.smooth)
 
     def features(self, crops: Tensor) -> Tensor:
         """Unit-norm features `[n,D]` of the network, before calibration."""

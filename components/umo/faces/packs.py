@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from umo.errors import NotFoundError, UsageError
-from umo.faces.align import align
 from umo.faces.detect import FaceDetector, Faces, Mtcnn
 from umo.faces.dlib_resnet import DlibResnet
 from umo.faces.embed import FaceEmbedder
@@ -22,6 +21,8 @@ DETECTOR_FILE = "mtcnn.safetensors"
 REWARD_FILE = "fr_feature.safetensors"
 JUDGE_FILE = "dlib_resnet.safetensors"
 INSIGHTFACE = "insightface:"
+PUBLISHED = ("umo", "xverse")
+"""Packs of published papers, before a colon and their folder."""
 
 ARCFACE_TEMPLATE = (
     (38.2946, 51.6963),
@@ -77,11 +78,14 @@ def load_pack(name_or_path: str = "open") -> FacePack:
     """Load a face pack.
 
     Args:
-        name_or_path: `open` for the shipped pack, or `insightface:<folder>` for a folder with the
-            ONNX files of an insightface model pack (buffalo_l, antelopev2).
+        name_or_path: `open` for the shipped pack; `insightface:<folder>` for a folder with the
+            ONNX files of an insightface model pack (buffalo_l, antelopev2); `umo:<folder>` or
+            `xverse:<folder>` for a folder that `umo.faces.convert` wrote.
 
     Raises:
         NotFoundError: The folder or a file does not exist.
+        DiffersError: A file is not the one of its manifest, or its keys or shapes are not those of
+            the network; it names them.
         UsageError: An unknown name, or a file that is not of the expected kind.
     """
     if name_or_path == "open":
@@ -90,7 +94,15 @@ def load_pack(name_or_path: str = "open") -> FacePack:
         from umo.faces.insightface import load_insightface
 
         return load_insightface(Path(name_or_path.removeprefix(INSIGHTFACE)).expanduser())
-    raise UsageError(f"unknown face pack {name_or_path!r}", hint="use open or insightface:<folder>")
+    kind, _, folder = name_or_path.partition(":")
+    if kind in PUBLISHED and folder:
+        from umo.faces.published import load_published
+
+        return load_published(kind, Path(folder).expanduser())
+    raise UsageError(
+        f"unknown face pack {name_or_path!r}",
+        hint="use open, insightface:<folder>, umo:<folder> or xverse:<folder>",
+    )
 
 
 def reward_embedder(graph: Graph, mean: Tensor, directions: Tensor) -> FaceEmbedder:
@@ -141,9 +153,7 @@ def embed_faces(images: Tensor, faces: Sequence[Faces], embedder: FaceEmbedder) 
     counts = [len(found) for found in faces]
     owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     landmarks = torch.cat([found.landmarks for found in faces])
-    crops = align(
-        images.float(), landmarks, owner.to(images.device), embedder.template, embedder.size
-    )
+    crops = embedder.crops(images.float(), landmarks, owner.to(images.device))
     return list(embedder(crops).split(counts))
 
 

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,15 @@ import pytest
 import torch
 from onnx import helper
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from umo.data.render import RenderConfig, render_samples
 from umo.data.schema import Sample
+from umo.faces.convert import convert
+from umo.faces.irse import IrSe50
 from umo.faces.packs import FacePack, load_pack
+from umo.faces.published import NETWORKS
+from umo.faces.retinaface_network import RetinaFaceNetwork
 
 XVERSEBENCH = Path(__file__).parents[4] / "shared" / "xversebench" / "human"
 
@@ -102,6 +107,70 @@ def scrfd() -> Callable[..., Path]:
         return net.save(path, [*heads[0], *heads[1], *heads[2]], side=None)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def random_weights() -> Callable[..., dict[str, Tensor]]:
+    """A state dict of a network, under which what it says of noise stays between 0.01 and 100."""
+
+    def make(build: Callable[[], nn.Module], seed: int = 0) -> dict[str, Tensor]:
+        with torch.device("meta"):
+            shapes = {name: value.shape for name, value in build().state_dict().items()}
+        generator = torch.Generator().manual_seed(seed)
+        weights = {}
+        for name, shape in shapes.items():
+            noise = torch.randn(shape, generator=generator)
+            if name.endswith("num_batches_tracked"):
+                weights[name] = torch.tensor(1000)
+            elif len(shape) > 1:
+                weights[name] = noise * (2 / shape[1:].numel()) ** 0.5
+            elif name.endswith("weight"):
+                weights[name] = 0.5 + 0.1 * noise
+            else:
+                weights[name] = 0.1 * noise + name.endswith("running_var")
+        return weights
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def originals(
+    random_weights: Callable[..., dict[str, Tensor]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Checkpoints with the public names and forms, random, in half precision."""
+    folder = tmp_path_factory.mktemp("originals")
+    for seed, network in enumerate(NETWORKS.values()):
+        weights = random_weights(network.build, seed)
+        half = {name: value.half() for name, value in weights.items() if value.dim()}
+        if network.build is RetinaFaceNetwork:
+            half = {f"module.{name}": value for name, value in half.items()}
+            half["module.body.bn1.num_batches_tracked"] = torch.tensor(5)
+        torch.save(
+            {"state_dict": half} if network.build is IrSe50 else half,
+            folder / network.originals[-1],
+        )
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def converted(originals: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What `umo faces convert` makes of them."""
+    folder = tmp_path_factory.mktemp("published") / "pack"
+    convert(originals, folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def batch_norm() -> Callable[[str, int], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a batch normalisation in a published state dict."""
+
+    def names(prefix: str, width: int) -> dict[str, tuple[int, ...]]:
+        parts = ("weight", "bias", "running_mean", "running_var")
+        return {f"{prefix}.{part}": (width,) for part in parts}
+
+    return names
 
 
 class Network:

@@ -76,3 +76,12 @@ def test_gradient_is_that_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(
         lambda pixels: align(pixels, landmarks, FIRST, TEMPLATE, 16), image.requires_grad_()
     )
+
+
+def test_without_smoothing_a_large_face_gives_single_pixels() -> None:
+    noise = torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(0))
+    landmarks = place(TEMPLATE, scale=2.0, degrees=0.0, shift=(6.0, 9.0))[None]
+    crops = align(noise, landmarks, FIRST, TEMPLATE, 32, smooth=False)
+    torch.testing.assert_close(crops[0], noise[0, :, 9:73:2, 6:70:2], atol=1e-4, rtol=0)
+    smoothed = align(noise, landmarks, FIRST, TEMPLATE, 32)
+    assert smoothed.std() < 0.8 * crops.std()

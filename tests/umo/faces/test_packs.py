@@ -39,8 +39,9 @@ def test_a_changed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_unknown_pack() -> None:
-    with pytest.raises(UsageError, match="'closed'; use open or insightface:<folder>"):
-        load_pack("closed")
+    for name in ("closed", "umo", "umo:"):
+        with pytest.raises(UsageError, match=f"'{name}'; use open, insightface:<folder>, umo:"):
+            load_pack(name)
 
 
 @pytest.mark.parametrize("role", ["reward", "judge"])
