@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from umo.errors import UsageError
+from umo_cli import compare
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
@@ -18,6 +19,7 @@ from umo_cli.options import (
 from umo_cli.output import print_manifest, progress_bar, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+app.command("compare")(compare.compare)
 
 
 @app.callback(invoke_without_command=True)

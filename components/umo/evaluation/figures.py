@@ -62,7 +62,7 @@ def card(references: Sequence[Image], panels: Sequence[Panel]) -> Pillow.Image:
         left, upper = round(centres[person] - thumb.width / 2), (top - thumb.height) // 2
         draw.rectangle(
             (left - 4, upper - 4, left + thumb.width + 3, upper + thumb.height + 3),
-            fill=_colour(person),
+            fill=colour(person),
         )
         canvas.paste(thumb, (left, upper))
     for row, panel in enumerate(panels):
@@ -90,6 +90,11 @@ def grid(cards: Sequence[Pillow.Image], *, columns: int) -> Pillow.Image:
     return canvas
 
 
+def colour(person: int) -> str:
+    """The colour of a person, by number."""
+    return COLOURS[person % len(COLOURS)]
+
+
 def _draw_faces(
     draw: ImageDraw.ImageDraw, panel: Panel, centres: Sequence[float], top: float, zoom: float
 ) -> None:
@@ -97,18 +102,18 @@ def _draw_faces(
     owner = dict(zip(faces.tolist(), people.tolist(), strict=True))
     boxes = panel.boxes * zoom + np.array([0, top + GUTTER, 0, top + GUTTER])
     for face, box in enumerate(boxes):
-        colour = _colour(owner[face]) if face in owner else GREY
-        draw.rectangle(tuple(box), outline=colour, width=3)
+        tone = colour(owner[face]) if face in owner else GREY
+        draw.rectangle(tuple(box), outline=tone, width=3)
     for face, person in owner.items():
         left, upper, right, _ = boxes[face]
         label = ((left + right) / 2, top + GUTTER - 14)
-        draw.circle((centres[person], top + 8), 6, fill=_colour(person))
-        draw.line(((centres[person], top + 8), label), fill=_colour(person), width=4)
-        draw.line((label, (label[0], max(upper, label[1]))), fill=_colour(person), width=2)
+        draw.circle((centres[person], top + 8), 6, fill=colour(person))
+        draw.line(((centres[person], top + 8), label), fill=colour(person), width=4)
+        draw.line((label, (label[0], max(upper, label[1]))), fill=colour(person), width=2)
     for face, person in owner.items():
         middle = (boxes[face][0] + boxes[face][2]) / 2
         cosine = panel.similarity[person, face]
-        _pill(draw, f"{cosine:.2f}", (middle, top + GUTTER - 14), _colour(person), "black")
+        _pill(draw, f"{cosine:.2f}", (middle, top + GUTTER - 14), colour(person), "black")
     for person in set(range(len(centres))) - set(owner.values()):
         _pill(draw, "missing", (centres[person], top + 13), MISSING, "white")
 
@@ -135,10 +140,6 @@ def _fit(picture: Image, width: float, height: float) -> Pillow.Image:
     zoom = min(width / image.width, height / image.height)
     size = (round(image.width * zoom), round(image.height * zoom))
     return image.resize(size, Pillow.Resampling.LANCZOS)
-
-
-def _colour(person: int) -> str:
-    return COLOURS[person % len(COLOURS)]
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,12 +1,28 @@
-"""ID-Sim, ID-Conf and faces found, from cosines `[M,N]` of M references and N generated faces.
+"""Identity metrics and mistakes, from cosines `e[M,N]` of M references and N generated faces.
 
-Every metric gives one value per reference of a picture; `mean` pools all references of all pictures
-("plain mean over everything" in the public XVerseBench scripts) and multiplies by 100.
+Every metric gives one value per reference of a picture, `extra` one per picture; `mean` pools all
+of them over all pictures ("plain mean over everything" in the public XVerseBench scripts) and
+multiplies by 100. Every reference is another person.
 
     ID-Sim            max_k e[j,k]; 0 without a face
     ID-Conf, paper    clip(1 - e2/e1, 0, 1), e1 and e2 the best and second best face of reference j
     ID-Conf, scripts  min(1, (e1 - e2)/e1) if e1 > 0 else 0; pictures with one face or none are
                       skipped, so a missing person does not count against a model
+    missing           1 if the assignment s* leaves reference j without a face, else 0; sums to
+                      max(M - N, 0)
+    extra             max(N - M, 0) of the picture
+    mixed             1 if argmax_k e[j,k] = argmax_k e[i,k] for another reference i, else 0
+    placed            1 if the face s*(j) stands where j was asked for, else 0: the rank from the
+                      left of s*(j) among the assigned faces is the place of j
+    copy-paste        max(0, max_k e[j,k] - same[j]), same[j] the cosine of two real photos of j
+
+`s* = argmax_s sum_j e[j,s(j)]` is the optimal one-to-one assignment (Hungarian method). Of equal
+cosines the first face is the best. `placed` is 0 for everybody in a picture with fewer faces than
+references: who stands where is then unknown, and a lost face must not hide a swap.
+
+What cannot be measured gives no value (`[0]`), or NaN for one reference, and never 0: `extra` where
+nobody was asked for; `mixed` of one person or without a face; `placed` of one person; copy-paste
+without a face or without two real photos.
 
 The paper leaves the edge cases of its ID-Conf open. Here they are settled so that losing a person's
 face never raises it: a picture with fewer faces than references scores 0 for all of them (the lost
@@ -24,6 +40,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 Values = NDArray[np.float64]
 _CHUNK = 1_000
@@ -56,10 +73,73 @@ def id_conf_scripts(similarity: Values) -> Values:
     return np.minimum(margin, 1)
 
 
+def assigned(similarity: Values) -> NDArray[np.intp]:
+    """The face `[M]` that the optimal one-to-one assignment gives each reference, -1 for none."""
+    people, faces = linear_sum_assignment(similarity, maximize=True)
+    face_of = np.full(len(similarity), -1)
+    face_of[people] = faces
+    return face_of
+
+
+def missing(similarity: Values) -> Values:
+    """1 for each reference `[M]` that no face is left for, else 0."""
+    lost: Values = (assigned(similarity) < 0).astype(float)
+    return lost
+
+
+def extra(similarity: Values) -> Values:
+    """Faces beyond the references of the picture: `[1]`, or `[0]`."""
+    people, faces = similarity.shape
+    if people == 0:
+        return np.zeros(0)
+    return np.array([float(max(faces - people, 0))])
+
+
+def mixed(similarity: Values) -> Values:
+    """1 for each reference whose best face is another's best face too: `[M]`, or `[0]`."""
+    people, faces = similarity.shape
+    if people < 2 or faces == 0:
+        return np.zeros(0)
+    best = similarity.argmax(axis=1)
+    shared: Values = (np.bincount(best)[best] > 1).astype(float)
+    return shared
+
+
+def placed(similarity: Values, centres: Values, arrangement: Sequence[int]) -> Values:
+    """1 for each reference whose face stands where it was asked for: `[M]`, or `[0]`.
+
+    Args:
+        similarity: Cosines `[M,N]`.
+        centres: Where the faces are, `[N]`, growing from left to right.
+        arrangement: Place of each reference from the left, from 0.
+    """
+    people, faces = similarity.shape
+    if people < 2:
+        return np.zeros(0)
+    if faces < people:
+        return np.zeros(people)
+    rank = np.argsort(np.argsort(centres[assigned(similarity)], kind="stable"))
+    right: Values = (rank == np.asarray(arrangement)).astype(float)
+    return right
+
+
+def copy_paste(similarity: Values, same: Values) -> Values:
+    """How much nearer each reference `[M]` is than a real photo would be: a cosine, or NaN.
+
+    Args:
+        similarity: Cosines `[M,N]`.
+        same: Cosine of two real photos of each person `[M]`, NaN where there are none.
+    """
+    people, faces = similarity.shape
+    if faces == 0:
+        return np.full(people, np.nan)
+    return np.maximum(similarity.max(axis=1) - same, 0)
+
+
 METRICS: Mapping[str, Callable[[Values], Values]] = MappingProxyType(
     {"id_sim": id_sim, "id_conf": id_conf, "id_conf_scripts": id_conf_scripts}
 )
-"""Every identity metric, by its name in summaries."""
+"""The metrics of cosines alone that the summary of a run has, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from umo.data.schema import Image
 from umo.data.shards import Dataset
 from umo.errors import DiffersError
-from umo.evaluation.figures import COLOURS, GREY
+from umo.evaluation.figures import GREY, colour
 from umo.evaluation.page import webp_uri
 from umo.review.compare import BASE, CANDIDATE, CHAMPION, Comparison, Item, Picture
 
@@ -205,11 +205,6 @@ def _view(role: str, title: str, picture: Picture) -> View:
             for person in range(len(similarity))
         ),
     )
-
-
-def colour(person: int) -> str:
-    """The colour of a person, by number."""
-    return COLOURS[person % len(COLOURS)]
 
 
 def _face(box: Sequence[float], label: str, tone: str) -> Face:

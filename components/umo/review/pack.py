@@ -13,6 +13,7 @@ from typing import Any
 
 from umo import config
 from umo.data.shards import Dataset
+from umo.evaluation.figures import colour
 from umo.evaluation.metrics import mean
 from umo.evaluation.page import environment, interval_text, svg_uri
 from umo.evaluation.plots import similarity_by_people, training_curves
@@ -20,7 +21,7 @@ from umo.files import sha256, write_text
 from umo.review import facts
 from umo.review.compare import BASE, CANDIDATE, CHAMPION, Comparison, Subject, compare
 from umo.review.evidence import Evidence
-from umo.review.exhibits import colour, exhibit
+from umo.review.exhibits import exhibit
 from umo.review.gates import Verdict
 from umo.review.policy import Policy
 

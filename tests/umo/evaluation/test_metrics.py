@@ -7,12 +7,18 @@ from umo.evaluation.metrics import (
     METRICS,
     Interval,
     Values,
+    assigned,
     bootstrap,
+    copy_paste,
     count_faces,
+    extra,
     id_conf,
     id_conf_scripts,
     id_sim,
     mean,
+    missing,
+    mixed,
+    placed,
 )
 
 
@@ -50,6 +56,128 @@ def slow_id_conf_scripts(similarity: Values) -> list[float]:
             first, second = sorted((float(e) for e in row), reverse=True)[:2]
             scores.append(min(1, (first - second) / first) if first > 0 else 0)
     return scores
+
+
+def slow_assigned(similarity: Values) -> list[int]:
+    """Try every one-to-one assignment of as many people as there are faces for."""
+    people, faces = similarity.shape
+    choices = [*range(faces), *[-1] * people]
+    best, best_sum = [-1] * people, -np.inf
+    for choice in set(itertools.permutations(choices, people)):
+        if sum(face >= 0 for face in choice) == min(people, faces):
+            total = sum(similarity[j, face] for j, face in enumerate(choice) if face >= 0)
+            if total > best_sum:
+                best, best_sum = list(choice), total
+    return best
+
+
+def slow_mixed(similarity: Values) -> list[float]:
+    people, faces = similarity.shape
+    if people < 2 or faces == 0:
+        return []
+    best = [row.index(max(row)) for row in similarity.tolist()]
+    return [float(best.count(face) > 1) for face in best]
+
+
+def slow_placed(similarity: Values, centres: Values, arrangement: list[int]) -> list[float]:
+    people, faces = similarity.shape
+    if people < 2:
+        return []
+    if faces < people:
+        return [0.0] * people
+    own = [centres[face] for face in slow_assigned(similarity)]
+    return [float(sum(x < own[j] for x in own) == arrangement[j]) for j in range(people)]
+
+
+def slow_copy_paste(similarity: Values, same: list[float]) -> list[float]:
+    values = []
+    for row, real in zip(similarity, same, strict=True):
+        if len(row) == 0 or real != real:
+            values.append(float("nan"))
+        else:
+            values.append(max(max(float(e) for e in row) - real, 0.0))
+    return values
+
+
+def test_mistakes_equal_the_slow_definitions() -> None:
+    rng = np.random.default_rng(8)
+    for similarity in random_matrices(150, seed=6):
+        people, faces = similarity.shape
+        centres = rng.permutation(faces).astype(float)
+        arrangement = rng.permutation(people).tolist()
+        same = np.where(rng.random(people) < 0.3, np.nan, rng.uniform(0.2, 0.7, size=people))
+        slow = slow_assigned(similarity)
+        assert assigned(similarity).tolist() == slow
+        assert missing(similarity).tolist() == [float(face < 0) for face in slow]
+        assert extra(similarity).tolist() == [max(faces - people, 0)]
+        assert mixed(similarity).tolist() == slow_mixed(similarity)
+        assert placed(similarity, centres, arrangement).tolist() == slow_placed(
+            similarity, centres, arrangement
+        )
+        assert copy_paste(similarity, same) == pytest.approx(
+            slow_copy_paste(similarity, same.tolist()), nan_ok=True
+        )
+
+
+NOBODY: list[float] = []
+
+
+@pytest.mark.parametrize(
+    ("similarity", "lost", "too_many", "confused", "right"),
+    [
+        pytest.param([[0.8, 0.2], [0.3, 0.6]], [0, 0], [0], [0, 0], [1, 1], id="as asked"),
+        pytest.param([[0.2, 0.8], [0.6, 0.3]], [0, 0], [0], [0, 0], [0, 0], id="swapped"),
+        pytest.param([[0.8, 0.7], [0.9, 0.1]], [0, 0], [0], [1, 1], [0, 0], id="one best face"),
+        pytest.param([[0.5, 0.5], [0.5, 0.5]], [0, 0], [0], [1, 1], [1, 1], id="all tied"),
+        pytest.param([[0.8], [0.1]], [0, 1], [0], [1, 1], [0, 0], id="one face for two"),
+        pytest.param([[], []], [1, 1], [0], NOBODY, [0, 0], id="no face"),
+        pytest.param([[0.8, 0.2]], [0], [1], NOBODY, NOBODY, id="one person, an extra face"),
+        pytest.param([[0.8]], [0], [0], NOBODY, NOBODY, id="one person alone"),
+        pytest.param(
+            [[0.1, 0.8, 0.2], [0.2, 0.1, 0.9]], [0, 0], [1], [0, 0], [1, 1], id="stranger first"
+        ),
+        pytest.param(
+            [[0.9, 0, 0], [0, 0, 0.8], [0, 0.7, 0]], [0] * 3, [0], [0] * 3, [1, 0, 0], id="two swap"
+        ),
+    ],
+)
+def test_mistakes_by_hand(
+    similarity: list[list[float]],
+    lost: list[float],
+    too_many: list[float],
+    confused: list[float],
+    right: list[float],
+) -> None:
+    """Faces stand from left to right; people were asked for in their order."""
+    cosines = matrix(similarity)
+    people, faces = cosines.shape
+    assert missing(cosines).tolist() == lost
+    assert extra(cosines).tolist() == too_many
+    assert mixed(cosines).tolist() == confused
+    assert placed(cosines, np.arange(faces, dtype=float), range(people)).tolist() == right
+
+
+def test_nobody_asked_for_cannot_be_missing_or_outnumbered() -> None:
+    empty = np.zeros((0, 2))
+    assert missing(empty).size == extra(empty).size == mixed(empty).size == 0
+
+
+def test_copy_paste_by_hand() -> None:
+    cosines = matrix([[0.9, 0.1], [0.2, 0.4], [0.5, 0.3]])
+    excess = copy_paste(cosines, np.array([0.6, 0.6, np.nan]))
+    assert excess == pytest.approx([0.3, 0, np.nan], nan_ok=True)
+    assert np.isnan(copy_paste(np.zeros((2, 0)), np.array([0.5, 0.5]))).all()
+
+
+def test_a_lost_face_hides_no_swap() -> None:
+    for similarity in random_matrices(200, seed=9):
+        people, faces = similarity.shape
+        if not 2 <= people == faces:
+            continue
+        whole = placed(similarity, np.arange(faces, dtype=float), range(people)).sum()
+        for lost in range(faces):
+            rest = np.delete(similarity, lost, axis=1)
+            assert placed(rest, np.arange(faces - 1, dtype=float), range(people)).sum() <= whole
 
 
 @pytest.mark.parametrize(
