@@ -26,7 +26,7 @@ app.command("compare")(compare.compare)
 def evaluate(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of a held-out dataset.", show_default=False)
+        str | None, typer.Option(help="A held-out dataset: folder or s3://.", show_default=False)
     ] = None,
     tuned: Annotated[
         Path | None, typer.Option(help="Folder that `umo train` wrote.", show_default=False)

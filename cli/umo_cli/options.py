@@ -36,7 +36,7 @@ FacesOption = Annotated[
     ),
 ]
 DatasetOption = Annotated[
-    Path, typer.Option("--data", help="Folder of a dataset.", show_default=False)
+    str, typer.Option("--data", help="A dataset: folder or s3://BUCKET/PREFIX.", show_default=False)
 ]
 
 

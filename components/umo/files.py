@@ -114,22 +114,37 @@ def read_manifest(folder: Path, *, verify: bool = False) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFoundError(f"{folder} has no {MANIFEST}", hint="name a folder that umo wrote")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        files: dict[str, str] = manifest["files"]
-        expected = manifest["digest"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DiffersError(
-            f"{path} is not a manifest: {error!r}", hint="name a folder that umo wrote"
-        ) from error
-    if _digest(files) != expected:
-        raise DiffersError(f"{path} says digest {expected}, its files give {_digest(files)}")
+    manifest = parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    files: dict[str, str] = manifest["files"]
     if verify:
         for name, digest in files.items():
             file = folder / name
             measured = sha256(file) if file.is_file() else "missing"
             if measured != digest:
                 raise DiffersError(f"{file} has sha256 {measured}, its manifest says {digest}")
+    return manifest
+
+
+def parse_manifest(text: str, name: str) -> dict[str, Any]:
+    """The facts of a manifest's text.
+
+    Args:
+        text: What `manifest_text` gave.
+        name: What to call the manifest in an error.
+
+    Raises:
+        DiffersError: It is not one that `write_manifest` wrote.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(text)
+        files: dict[str, str] = manifest["files"]
+        expected = manifest["digest"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DiffersError(
+            f"{name} is not a manifest: {error!r}", hint="name a folder that umo wrote"
+        ) from error
+    if _digest(files) != expected:
+        raise DiffersError(f"{name} says digest {expected}, its files give {_digest(files)}")
     return manifest
 
 
@@ -147,18 +162,18 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, refusal: UmoError) -> Iterator[IO[str]]:
+def exclusive(path: Path, refusal: UmoError | None) -> Iterator[IO[str]]:
     """Hold the lock file at `path`, made if it is not there; the kernel frees it if we are killed.
 
     Args:
         path: The lock file, open inside the block.
-        refusal: What to raise where somebody else holds it.
+        refusal: What to raise where somebody else holds it; None waits instead.
     """
     with path.open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise refusal from None
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except BlockingIOError as error:
+            raise refusal or error from None
         yield file
 
 

@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         ("key", pa.string()),
         ("prompt", pa.string()),
         ("people", pa.int32()),
+        ("sizes", pa.list_(pa.int32())),
         ("target", pa.binary()),
         ("references", pa.list_(pa.binary())),
         ("views", pa.list_(pa.list_(pa.binary()))),
@@ -33,7 +34,8 @@ SCHEMA = pa.schema(
         ("consent", pa.string()),
     ]
 )
-"""One row for each sample; pictures are PNG bytes."""
+"""One row for each sample; pictures are PNG bytes, and `sizes` has height and width of the target
+and of each reference."""
 
 
 def encode(sample: Sample) -> Row:
@@ -47,6 +49,9 @@ def encode(sample: Sample) -> Row:
         "key": sample.key,
         "prompt": sample.prompt,
         "people": len(sample.identities),
+        "sizes": [
+            side for picture in (sample.target, *sample.references) for side in picture.shape[:2]
+        ],
         "target": png(sample.target),
         "references": [png(reference) for reference in sample.references],
         "views": [[png(view) for view in views] for views in sample.views],
@@ -62,24 +67,37 @@ def encode(sample: Sample) -> Row:
     }
 
 
-def decode(row: Row) -> Sample:
-    """The sample of a row; columns that version 1 did not have may be missing.
+def upgraded(row: Row) -> Row:
+    """A row of version 1 with the columns of this one.
 
     Raises:
         OSError: A picture cannot be read; or SyntaxError or ValueError.
     """
-    landmarks, embeddings = row.get("landmarks"), row.get("embeddings")
+    sizes: list[int] = []
+    for encoded in (row["target"], *row["references"]):
+        with Pillow.open(io.BytesIO(encoded)) as image:
+            sizes += [image.height, image.width]
+    return {**dict.fromkeys(SCHEMA.names), **row, "sizes": sizes, "views": []}
+
+
+def decode(row: Row) -> Sample:
+    """The sample of a row.
+
+    Raises:
+        OSError: A picture cannot be read; or SyntaxError or ValueError.
+    """
+    landmarks, embeddings = row["landmarks"], row["embeddings"]
     return Sample(
         key=row["key"],
         prompt=row["prompt"],
         target=pixels(row["target"]),
         references=tuple(pixels(reference) for reference in row["references"]),
-        views=tuple(tuple(map(pixels, views)) for views in row.get("views") or ()),
+        views=tuple(tuple(map(pixels, views)) for views in row["views"]),
         boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
         landmarks=None if landmarks is None else _array(landmarks).reshape(-1, 5, 2),
         embeddings=None if embeddings is None else _array(embeddings),
         identities=tuple(row["identities"]),
-        quality=row.get("quality"),
+        quality=row["quality"],
         split=row["split"],
         source=row["source"],
         licence=row["licence"],

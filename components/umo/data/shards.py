@@ -2,22 +2,24 @@
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from umo.data.rows import SCHEMA, Row, decode, encode
+from umo.data.location import locate, staged
+from umo.data.rows import SCHEMA, Row, decode, encode, upgraded
 from umo.data.schema import READABLE, VERSION, Sample
 from umo.data.statistics import Statistics
 from umo.errors import UmoError, UsageError
-from umo.files import atomic_folder, read_manifest, write_manifest
+from umo.files import read_manifest, write_manifest
+
+T = TypeVar("T")
 
 KIND = "dataset"
 FACE_PACK = "face_pack"
@@ -27,7 +29,7 @@ ROWS_PER_GROUP = 100
 
 def write_dataset(
     samples: Iterable[Sample],
-    folder: Path,
+    folder: Path | str,
     facts: Mapping[str, Any],
     *,
     rows_per_shard: int = 1000,
@@ -37,7 +39,7 @@ def write_dataset(
 
     Args:
         samples: Read once, in order; at most one row group of them is in memory.
-        folder: Replaced if it exists.
+        folder: A folder, or `s3://bucket/prefix`; replaced if it exists.
         facts: What the manifest says of the dataset, for example the config that made it.
         rows_per_shard: Samples in each shard but the last.
         part: Whether this is one of the parts of a dataset, which may be empty.
@@ -50,12 +52,13 @@ def write_dataset(
             things, or embeddings without a `face_pack` in the facts.
         UmoError: The folder could not be written.
     """
-    return _write_rows(map(encode, samples), folder, facts, rows_per_shard, empty=part)
+    rows = map(encode, samples)
+    return write_rows(rows, folder, facts, rows_per_shard=rows_per_shard, part=part)
 
 
 def join_datasets(
     parts: Iterable["Dataset"],
-    folder: Path,
+    folder: Path | str,
     facts: Mapping[str, Any],
     *,
     rows_per_shard: int = 1000,
@@ -64,7 +67,7 @@ def join_datasets(
 
     Args:
         parts: In order; their pictures are copied as they are.
-        folder: Replaced if it exists.
+        folder: A folder, or `s3://bucket/prefix`; replaced if it exists.
         facts: What the manifest says of the dataset.
         rows_per_shard: Samples in each shard but the last.
 
@@ -76,37 +79,44 @@ def join_datasets(
         UmoError: A part is damaged, or the folder could not be written.
     """
     rows = itertools.chain.from_iterable(part.rows() for part in parts)
-    return _write_rows(rows, folder, facts, rows_per_shard, empty=False)
+    return write_rows(rows, folder, facts, rows_per_shard=rows_per_shard)
 
 
-def _write_rows(
-    rows: Iterator[Row], folder: Path, facts: Mapping[str, Any], rows_per_shard: int, *, empty: bool
+def write_rows(
+    rows: Iterable[Row],
+    folder: Path | str,
+    facts: Mapping[str, Any],
+    *,
+    rows_per_shard: int = 1000,
+    part: bool = False,
 ) -> str:
+    """Write samples as `write_dataset` does, from rows that are encoded already."""
+    with staged(folder) as written:
+        digest = fill(written, rows, facts, rows_per_shard=rows_per_shard)
+        if not (part or read_manifest(written)["samples"]):
+            raise UsageError(f"no samples to write to {folder}")
+    return digest
+
+
+def fill(
+    folder: Path, rows: Iterable[Row], facts: Mapping[str, Any], *, rows_per_shard: int = 1000
+) -> str:
+    """Write rows into an empty folder, which is nobody's yet, and close it; returns the digest."""
     keys: set[str] = set()
     statistics = Statistics()
-    with atomic_folder(folder) as staged:
-        for shard in itertools.count():
-            first = next(rows, None)
-            if first is None:
-                break
-            path = staged / f"shard-{shard:05d}.parquet"
-            content = itertools.chain([first], itertools.islice(rows, rows_per_shard - 1))
-            _write_shard(_counted(content, keys, statistics), path)
-        if not (keys or empty):
-            raise UsageError(f"no samples to write to {folder}")
-        counted = statistics.facts()
-        if counted["with"]["embeddings"] and FACE_PACK not in facts:
-            raise UsageError(f"no {FACE_PACK} is named for the embeddings in {folder}")
-        return write_manifest(
-            staged,
-            {
-                **facts,
-                "kind": KIND,
-                "schema": VERSION,
-                "samples": len(keys),
-                "statistics": counted,
-            },
-        )
+    rows = iter(rows)
+    for shard in itertools.count():
+        first = next(rows, None)
+        if first is None:
+            break
+        path = folder / f"shard-{shard:05d}.parquet"
+        content = itertools.chain([first], itertools.islice(rows, rows_per_shard - 1))
+        _write_shard(_counted(content, keys, statistics), path)
+    counted = statistics.facts()
+    if counted["with"]["embeddings"] and FACE_PACK not in facts:
+        raise UsageError(f"no {FACE_PACK} is named for the embeddings")
+    written = {"kind": KIND, "schema": VERSION, "samples": len(keys), "statistics": counted}
+    return write_manifest(folder, {**facts, **written})
 
 
 def _counted(rows: Iterator[Row], keys: set[str], statistics: Statistics) -> Iterator[Row]:
@@ -121,35 +131,37 @@ def _counted(rows: Iterator[Row], keys: set[str], statistics: Statistics) -> Ite
 class Dataset:
     """A dataset that `write_dataset` wrote.
 
-    Reading in order, or at random within a row group, costs one read of 100 rows; the last row
-    group stays in memory.
+    Reading in order, or at random within a few row groups, costs one read of 100 rows; the row
+    groups that were read last stay in memory.
 
     Args:
-        folder: The dataset's folder.
+        folder: The dataset's folder, or `s3://bucket/prefix`.
+        groups: How many row groups stay in memory.
 
     Raises:
         NotFoundError: The folder has no manifest.
-        UsageError: The manifest is not a dataset's.
+        UsageError: The manifest is not a dataset's, or of a version that cannot be read.
         UmoError: A shard is missing or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | str, *, groups: int = 1) -> None:
         self.folder = folder
-        self.manifest = read_manifest(folder)
+        self._location = locate(folder)
+        self.manifest = self._location.manifest()
         if self.manifest.get("kind") != KIND:
             raise UsageError(
                 f"{folder} holds a {self.manifest.get('kind')!r}, not a {KIND!r}",
                 hint="name a folder that `umo data` wrote",
             )
-        version = self.manifest.get("schema", 1)
-        if version not in READABLE:
+        self.version: int = self.manifest.get("schema", 1)
+        if self.version not in READABLE:
             raise UsageError(
-                f"{folder} has schema {version}, this version of umo reads {READABLE}",
+                f"{folder} has schema {self.version}, this version of umo reads {READABLE}",
                 hint="read it with the version that wrote it, or a newer one",
             )
         self.digest: str = self.manifest["digest"]
-        self._paths = [folder / name for name in sorted(self.manifest["files"])]
-        self._shards = [_open_shard(path) for path in self._paths]
+        self._names = sorted(self.manifest["files"])
+        self._shards = [self._open(name) for name in self._names]
         self._groups = [
             (shard, group)
             for shard, file in enumerate(self._shards)
@@ -162,7 +174,8 @@ class Dataset:
                 f"{folder} holds {len(self)} samples, its manifest says {self.manifest['samples']}",
                 hint="make the dataset again",
             )
-        self._cached: tuple[int, list[Row]] = (-1, [])
+        self._most = groups
+        self._cached: OrderedDict[int, list[Row]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -177,14 +190,36 @@ class Dataset:
             IndexError: There is no such sample.
             UmoError: Its shard is damaged or one of its pictures cannot be read.
         """
+        return self.sample(self.row(index))
+
+    def row(self, index: int) -> Row:
+        """The sample at `index` as it is stored.
+
+        Raises:
+            IndexError: There is no such sample.
+            UmoError: Its shard is damaged.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         group = bisect.bisect_right(self._starts, index) - 1
-        if self._cached[0] != group:
-            self._cached = (group, self._read_group(group))
-        row = self._cached[1][index - self._starts[group]]
+        if group not in self._cached:
+            self._cached[group] = self._read_group(group)
+        self._cached.move_to_end(group)
+        if len(self._cached) > self._most:
+            self._cached.popitem(last=False)
+        return self._cached[group][index - self._starts[group]]
+
+    def sample(self, row: Row) -> Sample:
+        """The sample of a row of this dataset.
+
+        Raises:
+            UmoError: One of its pictures cannot be read.
+        """
+        return self._read(decode, row)
+
+    def _read(self, reader: Callable[[Row], T], row: Row) -> T:
         try:
-            return decode(row)
+            return reader(row)
         except (OSError, SyntaxError, ValueError) as error:
             raise UmoError(
                 f"{self.folder}: sample {row['key']!r} has an unreadable picture: {error}",
@@ -196,43 +231,60 @@ class Dataset:
         for group in range(len(self._groups)):
             yield from self._read_group(group)
 
+    def column(self, name: str) -> list[Any]:
+        """One column of every sample."""
+        values: list[Any] = []
+        for shard, file in zip(self._names, self._shards, strict=True):
+            with self._reading(shard):
+                values += file.read(columns=[name])[name].to_pylist()
+        return values
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Any]:
+        """A file of the dataset, to read its bytes.
+
+        Raises:
+            UmoError: It is missing or cannot be read.
+        """
+        with self._reading(name), self._location.open(name) as stream:
+            yield stream
+
+    @property
+    def starts(self) -> list[int]:
+        """The first sample of each row group, which is read at once."""
+        return self._starts[:-1]
+
     def people(self, index: int) -> int:
-        """Number of references of a sample, without decoding a picture."""
-        return int(self._people[index])
+        """Number of people of a sample, without decoding a picture."""
+        return self._people[index]
 
     @cached_property
-    def _people(self) -> NDArray[np.int32]:
-        columns = []
-        for path, file in zip(self._paths, self._shards, strict=True):
-            with _reading(path):
-                columns.append(file.read(columns=["people"])["people"].to_numpy())
-        return np.concatenate(columns)
+    def _people(self) -> list[int]:
+        return self.column("people")
 
     def _read_group(self, group: int) -> list[Row]:
         shard, inside = self._groups[group]
-        with _reading(self._paths[shard]):
+        with self._reading(self._names[shard]):
             table = self._shards[shard].read_row_group(inside, use_threads=False)
             rows: list[Row] = table.to_pylist()
-        return rows
+        return rows if self.version == VERSION else [self._read(upgraded, row) for row in rows]
+
+    def _open(self, shard: str) -> pq.ParquetFile:
+        with self._reading(shard):
+            return pq.ParquetFile(self._location.open(shard), page_checksum_verification=True)
+
+    @contextmanager
+    def _reading(self, shard: str) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise UmoError(
+                f"{self.folder}/{shard} is damaged or missing: {' '.join(str(error).split())}",
+                hint="make the dataset again",
+            ) from error
 
 
 def _write_shard(rows: Iterator[Row], path: Path) -> None:
     with pq.ParquetWriter(path, SCHEMA, compression="none", write_page_checksum=True) as writer:
         while group := list(itertools.islice(rows, ROWS_PER_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, SCHEMA), row_group_size=ROWS_PER_GROUP)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise UmoError(
-            f"{path} is damaged or missing: {' '.join(str(error).split())}",
-            hint="make the dataset again",
-        ) from error
-
-
-def _open_shard(path: Path) -> pq.ParquetFile:
-    with _reading(path):
-        return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)

@@ -1,10 +1,7 @@
 """What a dataset holds, counted while it is written."""
 
-import io
 from collections import Counter
 from typing import Any
-
-from PIL import Image as Pillow
 
 from umo.data.rows import Row
 
@@ -25,20 +22,20 @@ class Statistics:
 
     def add(self, row: Row) -> None:
         """Count a row."""
-        views = [view for person in row.get("views") or () for view in person]
+        views = [view for person in row["views"] for view in person]
         pictures = [row["target"], *row["references"], *views]
         self._samples += 1
         self._bytes += sum(map(len, pictures))
         self._views += len(views)
         self._identities.update(row["identities"])
         self._counts["people"][str(row["people"])] += 1
-        with Pillow.open(io.BytesIO(row["target"])) as image:
-            self._counts["size"][f"{image.width}x{image.height}"] += 1
+        height, width = row["sizes"][:2]
+        self._counts["size"][f"{width}x{height}"] += 1
         for name in FACTS:
             self._counts[name][row[name]] += 1
         for name in OPTIONAL:
-            self._present[name] += row.get(name) is not None
-        if row.get("quality") is not None:
+            self._present[name] += row[name] is not None
+        if row["quality"] is not None:
             self._counts["quality"][f"{int(10 * row['quality']) / 10:.1f}"] += 1
 
     def facts(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def run(
     *,
     base: str,
     pack: str,
-    data: Path,
+    data: Path | str,
     tuned: Path | Mapping[str, Path],
     folder: Path,
     progress: Progress = ignore,
@@ -33,7 +33,7 @@ def run(
         config: How to compare.
         base: `embedded` or a folder.
         pack: Face pack, `open` or `insightface:<folder>`.
-        data: A dataset folder of people that were not tuned on.
+        data: A dataset, a folder or `s3://bucket/prefix`, of people that were not tuned on.
         tuned: Folder that the train step wrote, or several by label. A single one is also compared
             with the shipped reference LoRA if that was tuned on the same base.
         folder: Replaced by scores, pictures and report.

@@ -17,7 +17,7 @@ def run(
     *,
     base: str,
     pack: str,
-    data: Path,
+    data: Path | str,
     folder: Path,
     progress: Progress = ignore,
     checkpoints: str | None = None,
@@ -32,7 +32,7 @@ def run(
         config: What to optimise and how.
         base: `embedded` or a folder.
         pack: Face pack, `open` or `insightface:<folder>`.
-        data: A dataset folder.
+        data: A dataset: a folder, or `s3://bucket/prefix`.
         folder: Gets `lora.safetensors`, `metrics.jsonl` and `manifest.json`.
         progress: Called with `done`, `total` and the measures of `umo.training.rerefl.train`.
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `folder`.

@@ -1,5 +1,6 @@
 """A dataset encoded once for training: conditioning, target latents and goal face embeddings."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
+from umo.data.order import Order
 from umo.data.schema import Image, Sample
 from umo.data.shards import Dataset
 from umo.errors import UsageError
@@ -104,22 +106,28 @@ def encode_dataset(
     return EncodedDataset(groups=[_joined(parts[shape]) for shape in parts], left_out=left_out)
 
 
-def batches(groups: Sequence[Group], size: int, seed: int) -> Iterator[tuple[Group, Tensor]]:
+def batches(
+    groups: Sequence[Group], size: int, seed: int, *, done: int = 0
+) -> Iterator[tuple[Group, Tensor]]:
     """Endless batches, each of one group: every epoch visits the samples in a new seeded order.
 
     A group's last incomplete batch is dropped, unless the group has no other.
 
+    Args:
+        groups: What the samples are in.
+        size: Most samples in a batch.
+        seed: Of the order.
+        done: How many batches were had before.
+
     Yields:
         A group and the indices `[B]` of its samples, `B <= size`.
     """
-    generator = np.random.default_rng(seed)
-    while True:
-        epoch = []
-        for group in groups:
-            order = torch.from_numpy(generator.permutation(len(group)))
-            chunks = torch.split(order, size)
-            epoch += [(group, c) for c in chunks if len(c) == min(size, len(group))]
-        yield from (epoch[index] for index in generator.permutation(len(epoch)))
+    counts = [len(group) for group in groups]
+    first = np.cumsum([0, *counts])
+    order = Order(np.repeat(np.arange(len(groups)), counts), batch=size, seed=seed, drop_last=True)
+    for batch in itertools.islice(order, done, None):
+        group = int(order.kinds[batch.rows[0]])
+        yield groups[group], torch.from_numpy(batch.rows - first[group])
 
 
 @torch.no_grad()

@@ -56,7 +56,7 @@ def encode_once(
     folder = cache / config.digest(inputs)[:32]
     if world.first and not _whole(folder):
         encoded = encode_dataset(dataset, base, pack, goal, progress, judge=judge)
-        _write(encoded, folder)
+        _write(encoded, folder, dataset.digest)
     world.wait()
     return _read(folder, world.device)
 
@@ -72,7 +72,7 @@ def _whole(folder: Path) -> bool:
     return True
 
 
-def _write(encoded: EncodedDataset, folder: Path) -> None:
+def _write(encoded: EncodedDataset, folder: Path, dataset: str) -> None:
     tensors: dict[str, Tensor] = {}
     for index, group in enumerate(encoded.groups):
         parts = {"text": group.conditioning.text, "pooled": group.conditioning.pooled}
@@ -88,8 +88,8 @@ def _write(encoded: EncodedDataset, folder: Path) -> None:
     sizes = [[group.height, group.width] for group in encoded.groups]
     with atomic_folder(folder) as staged:
         save_file(tensors, staged / TENSORS)
-        facts = {"kind": "encoded dataset", "sizes": sizes, "left_out": encoded.left_out}
-        write_manifest(staged, facts)
+        facts = {"kind": "encoded dataset", "dataset": dataset, "sizes": sizes}
+        write_manifest(staged, {**facts, "left_out": encoded.left_out})
 
 
 def _read(folder: Path, device: torch.device) -> EncodedDataset:

@@ -18,12 +18,10 @@ import boto3
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from umo.data.location import ENDPOINT, S3
 from umo.errors import DeniedError, ExitCode, UmoError, UsageError
 from umo.files import MANIFEST, sync, write_errors
 
-S3 = "s3://"
-ENDPOINT = "MLFLOW_S3_ENDPOINT_URL"
-"""Where S3 is, if not at Amazon: the variable that MLflow's clients have."""
 REFUSED = ("AccessDenied", "InvalidAccessKeyId", "NoSuchBucket", "SignatureDoesNotMatch", "403")
 """Answers of S3 that will not change by asking again."""
 

@@ -1,6 +1,5 @@
 """One run of ReReFL, step by step: what it is now, and how it goes on from a checkpoint."""
 
-import itertools
 import json
 import logging
 import math
@@ -178,8 +177,7 @@ class Tuning:
         self._prepare_folder("" if checkpoint is None else checkpoint.text(METRICS))
         if checkpoint:
             self._resume(checkpoint)
-        stream = batches(self._encoded.groups, config.batch, config.seed)
-        self._batches = itertools.islice(stream, self.done, None)
+        self._batches = batches(self._encoded.groups, config.batch, config.seed, done=self.done)
 
     def step(self, interruption: Interruption) -> bool:
         """Do one step.
