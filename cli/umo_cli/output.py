@@ -28,17 +28,24 @@ def work_on_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Show a bar on stderr; yield what takes `done`, `total` and perhaps `phase`.
+    """Show a bar on stderr; yield what takes `done`, `total`, perhaps `phase` and measures.
 
     Nothing is shown where stderr is no terminal.
     """
     from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from umo_pipelines.progress import note
 
     console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        *Progress.get_default_columns()[:3],
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(label, total=None)
+        task = bars.add_task(label, total=None, note="")
 
         def update(facts: Mapping[str, Any]) -> None:
             bars.update(
@@ -47,6 +54,8 @@ def progress_bar(label: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
                 completed=facts["done"],
                 total=facts["total"],
             )
+            if "samples_per_second" in facts:
+                bars.update(task, note=note(facts))
 
         yield update
 

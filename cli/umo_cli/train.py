@@ -39,12 +39,14 @@ def train(
 ) -> None:
     """Tune a LoRA on a base with the matching reward.
 
-    The folder gets `lora.safetensors`, its manifest and `metrics.jsonl` with the curves. A run that
-    was interrupted or killed goes on from its newest checkpoint when the same command is given
-    again.
+    The folder gets `lora.safetensors`, its manifest, `metrics.jsonl` with the curves and `samples`
+    with pictures on the way. Where MLFLOW_TRACKING_URI is set, MLflow shows them as they come. A
+    run that was interrupted or killed goes on from its newest checkpoint when the same command is
+    given again.
     """
     with work_on_stderr(), progress_bar("train") as progress:
         from umo.steps import train as step
+        from umo.store import Store
         from umo.training.rerefl import RereflConfig
 
         settings = configure(RereflConfig, config, assignments)
@@ -57,5 +59,6 @@ def train(
             progress=progress,
             checkpoints=checkpoints,
             cache=cache,
+            store=Store.followed(),
         )
     print_manifest(out, output)

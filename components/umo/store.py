@@ -47,6 +47,17 @@ class Store:
         return cls(tracking=tracking, ledger=ledger)
 
     @classmethod
+    def followed(cls) -> "Store | None":
+        """Where the environment wants runs to be followed, if it names an MLflow.
+
+        Following needs no ledger: `ledger` may be empty.
+        """
+        tracking = os.environ.get(TRACKING)
+        if not tracking:
+            return None
+        return cls(tracking=tracking, ledger=os.environ.get(LEDGER) or _beside(tracking))
+
+    @classmethod
     def existing(cls, out: Path | None, *, default: Path) -> "Store":
         """The store of the run folder `out`, else the environment's, else that of `default`.
 

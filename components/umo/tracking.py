@@ -4,7 +4,7 @@ import getpass
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def mlflow_errors(doing: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         raise _explained(doing, str(error.error_code), str(error)) from error
-    except requests.HTTPError as error:
+    except requests.RequestException as error:
         status = error.response.status_code if error.response is not None else 0
         code = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "RESOURCE_DOES_NOT_EXIST"}
         raise _explained(doing, code.get(status, ""), str(error)) from error
@@ -171,7 +171,8 @@ class Run:
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Log nested settings, flattened with dots: `train.rank`."""
         flat = [Param(key, str(value)) for key, value in _flatten(values).items()]
-        self.client.log_batch(self.id, params=flat)
+        with mlflow_errors("log parameters"):
+            self.client.log_batch(self.id, params=flat)
 
     def scores(self, values: Mapping[str, Any]) -> None:
         """Log the numbers of a nested mapping as metrics, flattened with dots."""
@@ -181,21 +182,28 @@ class Run:
 
     def curves(self, path: Path) -> None:
         """Log a `metrics.jsonl`: one record a line, each with its `step`."""
-        metrics: list[Metric] = []
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            step = int(record.pop("step"))
-            metrics += [
-                Metric(f"curve.{key}", float(value), self._start, step)
-                for key, value in record.items()
-                if _is_number(value)
-            ]
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.id, metrics=metrics[start : start + BATCH])
+        self.points([json.loads(line) for line in path.read_text().splitlines()])
+
+    def points(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Log the numbers of records, each with its `step`, as points of curves.
+
+        Raises:
+            UmoError: MLflow refused, failed or could not be reached.
+        """
+        metrics = [
+            Metric(f"curve.{key}", float(value), self._start, int(record["step"]))
+            for record in records
+            for key, value in record.items()
+            if key != "step" and _is_number(value)
+        ]
+        with mlflow_errors("log metrics"):
+            for start in range(0, len(metrics), BATCH):
+                self.client.log_batch(self.id, metrics=metrics[start : start + BATCH])
 
     def file(self, path: Path, folder: str = "") -> None:
         """Log one file below `folder` of the artifacts."""
-        self.client.log_artifact(self.id, str(path), folder or None)
+        with mlflow_errors(f"log {path.name}"):
+            self.client.log_artifact(self.id, str(path), folder or None)
 
     def folder(self, path: Path, folder: str) -> str:
         """Log every file of a folder below `folder` of the artifacts; returns its URI."""
@@ -207,9 +215,15 @@ class Run:
         """Whether everything was logged before."""
         return bool(self.client.get_run(self.id).info.status == "FINISHED")
 
-    def finish(self) -> None:
-        """Mark the run as finished."""
-        self.client.set_terminated(self.id, "FINISHED")
+    def start(self) -> None:
+        """Mark the run as running, also one that had ended."""
+        with mlflow_errors("mark a run"):
+            self.client.update_run(self.id, status="RUNNING")
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Mark the run as finished, or as `FAILED` or `KILLED`."""
+        with mlflow_errors("mark a run"):
+            self.client.set_terminated(self.id, status)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

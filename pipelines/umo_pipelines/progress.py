@@ -1,6 +1,6 @@
 """What a person sees of a run: a live line for each step, on stderr."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -68,10 +68,9 @@ class Bars:
                 self._started[step] = event["time"]
                 self._bars.start_task(bar)
             case "progress":
-                note = event.get("phase", "")
-                if "reward" in event:
-                    note = f"reward {event['reward']:+.3f}"
-                self._bars.update(bar, completed=event["done"], total=event["total"], note=note)
+                self._bars.update(bar, completed=event["done"], total=event["total"])
+                if text := note(event):
+                    self._bars.update(bar, note=text)
             case "finished":
                 seconds = event["time"] - self._started.get(step, event["time"])
                 self._bars.update(bar, total=1, completed=1, note=_ending(event, seconds))
@@ -101,6 +100,17 @@ def display(steps: Sequence[str], *, enabled: bool) -> Iterator[Display]:
             redirect_stderr=False,
         ) as bars:
             yield Bars(bars, steps)
+
+
+def note(facts: Mapping[str, Any]) -> str:
+    """What a bar says of a report: its measures, else its phase; nothing of a picture."""
+    if "samples_per_second" not in facts:
+        return "" if "picture" in facts else str(facts.get("phase", ""))
+    signed = [f"{name} {facts[name]:+.3f}" for name in ("reward", "judge") if name in facts]
+    speed = [f"{facts['samples_per_second']:.2g} samples/s"]
+    missing = [f"{facts['missing']:.2g} missing"] if facts.get("missing") else []
+    alarm = ["the judge does not rise"] if facts.get("judge_alarm") else []
+    return ", ".join([*(signed or [f"loss {facts['loss']:.4g}"]), *missing, *speed, *alarm])
 
 
 def _ending(event: Event, seconds: float) -> str:

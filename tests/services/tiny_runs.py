@@ -34,6 +34,7 @@ CONFIG = RereflConfig(
     ema=0.9,
     save_every=2,
     log_every=3,
+    samples=0,
 )
 FILE_EVENTS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree")
 

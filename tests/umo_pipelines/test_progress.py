@@ -4,7 +4,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from umo_pipelines.progress import Bars, Lines
+from umo_pipelines.progress import Bars, Lines, note
 
 
 def event(name: str, **facts: Any) -> dict[str, Any]:
@@ -30,8 +30,19 @@ def test_bars_follow_count_and_reward() -> None:
     bars = Bars(progress, ["train"])
     task = progress.tasks[0]
     bars.show(event("started"))
-    bars.show(event("progress", done=3, total=12, reward=0.125))
-    assert (task.completed, task.total, task.fields["note"]) == (3, 12, "reward +0.125")
+    measures = {"reward": 0.125, "judge": -0.5, "missing": 0.25, "samples_per_second": 1.62}
+    bars.show(event("progress", done=3, total=12, **measures))
+    told = "reward +0.125, judge -0.500, 0.25 missing, 1.6 samples/s"
+    assert (task.completed, task.total, task.fields["note"]) == (3, 12, told)
+    bars.show(event("progress", done=4, total=12, picture="samples/step-00000004.jpg"))
+    assert (task.completed, task.fields["note"]) == (4, told)
     bars.show(event("finished", time=2.0, reused=False))
     assert task.finished
     assert task.fields["note"] == "done in 2 s"
+
+
+def test_a_note_says_what_was_measured() -> None:
+    assert note({"phase": "encode", "done": 1, "total": 2}) == "encode"
+    plain = {"loss": 1.23456, "missing": 0.0, "samples_per_second": 12.3}
+    assert note(plain) == "loss 1.235, 12 samples/s"
+    assert note({**plain, "judge_alarm": 1}).endswith("the judge does not rise")

@@ -16,6 +16,7 @@ import torch
 from PIL import Image as Pillow
 
 from umo.bases.protocol import ReferenceModel, device_of
+from umo.bases.weights import tuned
 from umo.config import to_mapping
 from umo.data.shards import Dataset
 from umo.errors import NotFoundError, UsageError
@@ -68,10 +69,11 @@ def evaluate(
     """Compare models on a held-out dataset; `out` appears whole or not at all.
 
     Args:
-        models: Label -> LoRA file, None for the base itself, which must be there once. `base`,
-            `tuned` and `reference` have titles of their own in the report. A `manifest.json` and a
-            `metrics.jsonl` beside a LoRA go into lineage and curves.
-        base: What the LoRAs attach to; it keeps none.
+        models: Label -> file of a LoRA or of a whole transformer (`umo.bases.weights.tuned`), None
+            for the base itself, which must be there once. `base`, `tuned` and `reference` have
+            titles of their own in the report. A `manifest.json` and a `metrics.jsonl` beside a file
+            go into lineage and curves.
+        base: What was tuned; it keeps its own weights.
         dataset: The held-out items.
         pack: Detector, judge and reward embedder.
         out: Gets `pictures/<label>/<key>.png` (`<key>-<n>.png` from the second picture of a prompt
@@ -85,8 +87,8 @@ def evaluate(
 
     Raises:
         UsageError: A label or the set of models is wrong, or a reference has no face.
-        NotFoundError: A LoRA file does not exist.
-        DiffersError: A LoRA does not fit the base.
+        NotFoundError: A file does not exist.
+        DiffersError: Weights do not fit the base.
     """
     config = config or EvaluationConfig()
     report = progress or (lambda line: None)
@@ -94,15 +96,11 @@ def evaluate(
     items = read_items(dataset, pack, config.batch, report)
     with atomic_folder(out) as staged:
         pictures: dict[str, Pictures] = {}
-        try:
-            for label, lora in models.items():
-                base.without_lora()
-                if lora:
-                    base.load_lora(lora)
-                (staged / "pictures" / label).mkdir(parents=True)
+        base.without_lora()
+        for label, weights in models.items():
+            (staged / "pictures" / label).mkdir(parents=True)
+            with tuned(base, weights):
                 pictures[label] = _paint(label, items, base, dataset, pack, staged, config, report)
-        finally:
-            base.without_lora()
         summary = {
             **summarise(
                 items, pictures, base=base_label, resamples=config.resamples, seed=config.seed

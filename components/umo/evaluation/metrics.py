@@ -133,8 +133,7 @@ def copy_paste(similarity: Values, same: Values) -> Values:
     people, faces = similarity.shape
     if faces == 0:
         return np.full(people, np.nan)
-    excess: Values = np.maximum(similarity.max(axis=1) - same, 0)
-    return excess
+    return np.maximum(similarity.max(axis=1) - same, 0)
 
 
 METRICS: Mapping[str, Callable[[Values], Values]] = MappingProxyType(

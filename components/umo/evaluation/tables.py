@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from umo.evaluation.comparison import Comparison
+from umo.evaluation.criteria import MEASURES
 from umo.evaluation.metrics import Interval
 from umo.evaluation.published import PACK, PUBLISHED, UNKNOWN, Published
 
@@ -92,14 +93,9 @@ def published_table(comparison: Comparison) -> Table:
 
 
 def criteria_table(comparison: Comparison, embedder: str) -> Table:
-    """Every criterion that was measured, of every model by one embedder; the note has the others.
-
-    Its rows are in the order of `Comparison.measured`.
-    """
+    """Every criterion of every model by one embedder."""
     rows = []
-    measured = comparison.measured(embedder)
-    for name in measured:
-        criterion = comparison.criteria[name]
+    for name, criterion in comparison.criteria.items():
         best = best_of(comparison, name, embedder)
         cells = tuple(
             _cell(comparison.level(label, name, embedder=embedder), best=label == best)
@@ -107,13 +103,11 @@ def criteria_table(comparison: Comparison, embedder: str) -> Table:
         )
         arrow = "↑" if criterion.better == "higher" else "↓"
         rows.append(Row(headings=(f"{criterion.title} {arrow}",), cells=cells))
-    unmeasured = [c.title for name, c in comparison.criteria.items() if name not in measured]
     return Table(
         title=f"{comparison.first.benchmark}, every criterion by the {embedder}",
         columns=("Criterion", *comparison.labels),
         rows=tuple(rows),
-        note="↑ higher is better, ↓ lower is better. Extra people are faces in 100 pictures."
-        + (f" {NOT_MEASURED.capitalize()}: {', '.join(unmeasured)}." if unmeasured else ""),
+        note="↑ higher is better, ↓ lower is better. Extra people are faces in 100 pictures.",
     )
 
 
@@ -227,8 +221,9 @@ def _note(comparison: Comparison, published: Published) -> str:
 
 
 def _title(comparison: Comparison, name: str) -> str:
-    known = comparison.criteria.get(name)
-    return known.title if known else name.capitalize()
+    if name in comparison.criteria:
+        return comparison.criteria[name].title
+    return MEASURES[name]
 
 
 def _whole(text: str, interval: str) -> str:

@@ -88,7 +88,7 @@ def gather(tensors: Mapping[str, Tensor], sizes: Sizes, names: Names) -> Lora:
     for layer, (inputs, outputs) in sizes.items():
         down, up = names.keys(layer)
         expected |= {down: (most, inputs), up: (outputs, most)}
-    problems = _differences(expected, {key: tuple(t.shape) for key, t in tensors.items()})
+    problems = differences(expected, {key: tuple(t.shape) for key, t in tensors.items()})
     if len(ranks) > 1:
         problems = f"LoRA ranks {ranks}, it must have one; {problems}"
     if problems:
@@ -115,9 +115,10 @@ def scatter(lora: Lora, names: Names) -> dict[str, Tensor]:
     }
 
 
-def _differences(
+def differences(
     expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
 ) -> str:
+    """What differs between the shapes by key that a file must have and has; empty if nothing."""
     shapes = [
         f"{key} is {found[key]}, not {expected[key]}"
         for key in sorted(expected.keys() & found.keys())

@@ -45,10 +45,11 @@ def join(out: str, split: str, config: str, parts: list[str]) -> str:
 
 
 def train(out: str, config: str, base: str, pack: str, data: str) -> str:
-    """Tune a LoRA on the tuning split, whose digest is `data`; the digest of its folder."""
+    """Tune the base on the tuning split, whose digest is `data`; the digest of its folder."""
     layout = Layout(Path(out))
     with journal.step(layout.out, "train") as pen:
         from umo.steps.train import run
+        from umo.store import Store
         from umo.training.rerefl import RereflConfig
 
         lineage.expect(layout.data("tune"), data)
@@ -60,6 +61,7 @@ def train(out: str, config: str, base: str, pack: str, data: str) -> str:
                 data=layout.data("tune"),
                 folder=layout.train,
                 progress=pen.progress,
+                store=Store.followed() or Store.local(layout.out),
             )
         )
 

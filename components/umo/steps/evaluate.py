@@ -6,12 +6,12 @@ from pathlib import Path
 
 from umo import lineage
 from umo.bases import load_base
+from umo.bases.weights import tuned_file
 from umo.data.shards import Dataset
 from umo.evaluation.evaluate import EvaluationConfig, evaluate
 from umo.faces.packs import load_pack
 from umo.files import MANIFEST, read_manifest, sha256
 from umo.steps.journal import Outcome, Progress, ignore
-from umo.training.rerefl import LORA
 
 REFERENCE = Path(str(package_files("umo") / "assets/reference"))
 """A LoRA tuned for longer than a first run takes."""
@@ -47,7 +47,7 @@ def run(
         tuned = {"tuned": tuned, **_reference(model.digest)}
     for lora in tuned.values():
         read_manifest(lora, verify=True)
-    loras = {label: lora / LORA for label, lora in tuned.items()}
+    loras = {label: tuned_file(lora) for label, lora in tuned.items()}
     digests = {label: sha256(lora) for label, lora in loras.items()}
     name = lineage.identity(
         config,

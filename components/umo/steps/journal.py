@@ -58,7 +58,7 @@ class Journal:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append an event: `started`, `progress`, `finished` or `failed`."""
-        line = {"time": time.time(), "step": self.step, "event": event, **facts}
+        line = {**facts, "time": time.time(), "step": self.step, "event": event}
         if self._run:
             line["run"] = self._run
         with self.path.open("a") as stream:

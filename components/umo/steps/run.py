@@ -45,6 +45,12 @@ class RunConfig:
                 f"train.seed is {self.train.seed} and seed {self.seed}", hint="set seed alone"
             )
 
+        if self.train.weights == "full":
+            raise UsageError(
+                "train.weights is 'full'",
+                hint="a run registers a LoRA; for all weights use `umo train` and `umo evaluate`",
+            )
+
     @property
     def tuning(self) -> RereflConfig:
         """How to tune, with the run's seed."""

@@ -1,13 +1,17 @@
-"""Step: tune a LoRA on a base by ReReFL."""
+"""Step: tune a base by ReReFL."""
 
 from pathlib import Path
+from typing import Any
 
 from umo import lineage
 from umo.bases import load_base
+from umo.config import to_mapping
 from umo.data.shards import Dataset
 from umo.faces.packs import load_pack
 from umo.files import read_manifest
+from umo.live import followed
 from umo.steps.journal import Outcome, Progress, ignore
+from umo.store import Store
 from umo.training.parallel import joined
 from umo.training.rerefl import RereflConfig, train
 
@@ -22,6 +26,7 @@ def run(
     progress: Progress = ignore,
     checkpoints: str | None = None,
     cache: Path | None = None,
+    store: Store | None = None,
 ) -> Outcome:
     """Tune `base` on the dataset in `data` into `folder`, unless that result is there.
 
@@ -33,27 +38,46 @@ def run(
         base: `embedded` or a folder.
         pack: Face pack, `open` or `insightface:<folder>`.
         data: A dataset: a folder, or `s3://bucket/prefix`.
-        folder: Gets `lora.safetensors`, `metrics.jsonl` and `manifest.json`.
-        progress: Called with `done`, `total` and the measures of `umo.training.rerefl.train`.
+        folder: Gets what `umo.training.rerefl.train` writes.
+        progress: Called as that calls it.
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `folder`.
         cache: A folder for encoded datasets, so that each is encoded once.
+        store: Whose MLflow follows the run, if any.
     """
     model, faces, dataset = load_base(base), load_pack(pack), Dataset(data)
-    name = lineage.identity(
-        config, data={"tune": dataset.digest, "pack": faces.digest}, base=model.digest
-    )
+    inputs = {"tune": dataset.digest, "pack": faces.digest}
+    if clip := config.mixture.load():
+        inputs["clip"] = clip.digest
+    name = lineage.identity(config, data=inputs, base=model.digest)
     if manifest := lineage.finished(folder, name):
         return Outcome(folder=folder, digest=manifest["digest"], reused=True)
-    with joined(sharded=config.sharded) as world:
+    parameters = {
+        "config": to_mapping(config),
+        "base": {"name": model.name, "digest": model.digest},
+        "face_pack": {"name": faces.name, "digest": faces.digest},
+        "data": dataset.digest,
+    }
+    with (
+        joined(sharded=config.sharded) as world,
+        followed(
+            store if world.first else None, identity=name, folder=folder, parameters=parameters
+        ) as live,
+    ):
         model.to(world.device)
         faces.to(world.device)
+
+        def report(facts: dict[str, Any]) -> None:
+            progress(facts)
+            if live:
+                live(facts)
+
         train(
             config,
             base=model,
             dataset=dataset,
             pack=faces,
             out=folder,
-            progress=progress,
+            progress=report,
             checkpoints=checkpoints,
             cache=cache,
             world=world,

@@ -30,6 +30,8 @@ MOST_LEFT_OUT = 0.1
 class Group:
     """Samples with the same number of people and picture sizes, `N` of them."""
 
+    indices: list[int]
+    """Where each sample is in the dataset."""
     height: int
     """Of the targets, pixels."""
     width: int
@@ -79,7 +81,7 @@ def encode_dataset(
     Raises:
         UsageError: More than a tenth of the samples have no face to compare with.
     """
-    pending: dict[Any, list[Sample]] = defaultdict(list)
+    pending: dict[Any, list[tuple[int, Sample]]] = defaultdict(list)
     parts: dict[Any, list[Group]] = defaultdict(list)
     left_out: list[str] = []
 
@@ -89,12 +91,12 @@ def encode_dataset(
         if group:
             parts[shape].append(group)
 
-    for done, sample in enumerate(dataset, start=1):
+    for index, sample in enumerate(dataset):
         shape = (sample.target.shape, *(reference.shape for reference in sample.references))
-        pending[shape].append(sample)
+        pending[shape].append((index, sample))
         if len(pending[shape]) == CHUNK:
             flush(shape)
-        progress({"phase": "encode", "done": done, "total": len(dataset)})
+        progress({"phase": "encode", "done": index + 1, "total": len(dataset)})
     for shape in list(pending):
         flush(shape)
     if len(left_out) > MOST_LEFT_OUT * len(dataset):
@@ -132,9 +134,10 @@ def batches(
 
 @torch.no_grad()
 def _encode(
-    samples: list[Sample], base: ReferenceModel, pack: FacePack, goal: Goal, judge: bool
+    members: list[tuple[int, Sample]], base: ReferenceModel, pack: FacePack, goal: Goal, judge: bool
 ) -> tuple[Group | None, list[str]]:
     """The samples of one shape that have a goal, and the keys of the others."""
+    indices, samples = zip(*members, strict=True)
     device = device_of(base.transformer)
     targets = _pictures([sample.target for sample in samples], device)
     slots = [
@@ -149,6 +152,7 @@ def _encode(
         return None, left_out
     rows = list(found)
     group = Group(
+        indices=[indices[row] for row in rows],
         height=targets.shape[2],
         width=targets.shape[3],
         conditioning=base.encode(
@@ -186,6 +190,7 @@ def _goals(
 
 def _joined(groups: list[Group]) -> Group:
     return Group(
+        indices=[index for group in groups for index in group.indices],
         height=groups[0].height,
         width=groups[0].width,
         conditioning=Conditioning.joined([group.conditioning for group in groups]),

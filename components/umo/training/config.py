@@ -8,6 +8,7 @@ from umo.errors import UsageError
 from umo.rewards.matching import MatchingConfig
 from umo.training.cache import Goal
 from umo.training.memory import Wanted
+from umo.training.mixture import MixtureConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class RereflConfig:
     """MIMR, SIR, or plain fine-tuning on the same data."""
     matching: MatchingConfig = field(default_factory=MatchingConfig.platform)
     """Weights and options of MIMR; by default on the scale of SIR (paper: `MatchingConfig()`)."""
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    """What is rewarded beside identity, by models that the user names."""
     goal: Goal = "reference"
     """Whose faces the reward compares with: the references' (paper) or the target's (its code)."""
     steps: int = 60
@@ -26,6 +29,9 @@ class RereflConfig:
     """Samples in a step, all with the same number of people."""
     points: int = 2
     """Stop steps taken from each roll-out, 1 to the length of the window."""
+    weights: Literal["lora", "full"] = "lora"
+    """Train a LoRA, or all weights of the transformer. The latter end in `transformer.safetensors`,
+    which `umo evaluate` compares with the base; nothing exports, registers or serves them."""
     rank: int = 64
     """Rank of the LoRA (paper: 512)."""
     lr: float = 1e-3
@@ -83,6 +89,9 @@ class RereflConfig:
     """Steps between checkpoints."""
     log_every: int = 5
     """Steps in a line of metrics."""
+    samples: int = 4
+    """Training samples of generated people that are painted, at fixed seeds, at the start and at
+    each checkpoint; 0 for none."""
     max_seconds: float | None = None
     """Stop after this time although steps are left; the weights are then not reproducible."""
 
@@ -112,9 +121,16 @@ class RereflConfig:
                 f"patience is {self.patience} and judge_every {self.judge_every}",
                 hint="both must be at least 1 for the judge to end a run",
             )
-        for name in ("anchor", "velocity_anchor", "judge_every"):
+        for name in ("anchor", "velocity_anchor", "judge_every", "samples"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}", hint="it must be 0 or more")
+        if self.weights == "full" and (self.base_weights == "int8" or self.velocity_anchor):
+            raise UsageError(
+                f"weights is 'full', base_weights {self.base_weights!r} and velocity_anchor "
+                f"{self.velocity_anchor}",
+                hint="8 bits are for a frozen base, and no base is kept beside all weights: "
+                "train a LoRA, or leave both out",
+            )
         if self.picture == "last-steps" and self.points > 1:
             raise UsageError(
                 f"picture is 'last-steps' and points {self.points}",
@@ -125,5 +141,7 @@ class RereflConfig:
                 f"picture is 'redrawn' and window begins at {self.window[0]}",
                 hint="it rewards the last step, so begin the window at 1",
             )
+        if self.reward == "none" and self.mixture.used:
+            raise UsageError("reward is 'none' and mixture has weights: it adds to a reward")
         if self.reward == "none" and self.anchor == 0:
             raise UsageError("reward is 'none' and anchor 0, so there is nothing to learn")

@@ -19,6 +19,8 @@ from umo.training.cache import EncodedDataset, Goal, Group, encode_dataset
 from umo.training.parallel import World
 
 TENSORS = "groups.safetensors"
+LAYOUT = 2
+"""Of the file; a cache of another layout is not looked at."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ def encode_once(
     """
     if cache is None:
         return encode_dataset(dataset, base, pack, goal, progress, judge=judge)
-    inputs = [dataset.digest, base.digest, pack.digest, goal, judge]
+    inputs = [LAYOUT, dataset.digest, base.digest, pack.digest, goal, judge]
     folder = cache / config.digest(inputs)[:32]
     if world.first and not _whole(folder):
         encoded = encode_dataset(dataset, base, pack, goal, progress, judge=judge)
@@ -77,7 +79,7 @@ def _write(encoded: EncodedDataset, folder: Path, dataset: str) -> None:
     for index, group in enumerate(encoded.groups):
         parts = {"text": group.conditioning.text, "pooled": group.conditioning.pooled}
         parts |= {f"reference/{k}": r for k, r in enumerate(group.conditioning.references)}
-        parts |= {"latents": group.latents}
+        parts |= {"latents": group.latents, "indices": torch.tensor(group.indices)}
         if group.conditioning.lengths is not None:
             parts["lengths"] = group.conditioning.lengths
         for kind, goals in (("goals", group.goals), ("judge_goals", group.judge_goals)):
@@ -106,6 +108,7 @@ def _read(folder: Path, device: torch.device) -> EncodedDataset:
         )
         groups.append(
             Group(
+                indices=mine["indices"].tolist(),
                 height=height,
                 width=width,
                 conditioning=Conditioning(

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from umo.errors import UmoError
+from umo.rewards.matching import MatchingResult
 from umo.training.parallel import World
 
 
@@ -31,6 +32,7 @@ class Meter:
         self._weights: dict[str, float] = defaultdict(float)
         self._seconds: dict[str, float] = defaultdict(float)
         self._samples = 0.0
+        self._operations = 0.0
 
     def add(self, weight: float = 1.0, **values: float) -> None:
         """Add a value to each named measure, which has this weight in its mean."""
@@ -38,9 +40,28 @@ class Meter:
             self._totals[name] += weight * value
             self._weights[name] += weight
 
-    def count(self, samples: int) -> None:
-        """Add to the number of samples trained on."""
+    def record(
+        self, results: Sequence[MatchingResult], judged: Sequence[MatchingResult], share: float
+    ) -> None:
+        """Add what was rewarded, also by number of people, and what the judge says of it."""
+        for result in results:
+            reward = result.reward.item()
+            self.add(
+                share / len(results),
+                reward=reward,
+                matched=result.matched,
+                mismatched=result.mismatched,
+                missing=result.missing,
+                faces=result.similarity.shape[1],
+                **{f"reward_people_{result.similarity.shape[0]}": reward},
+            )
+        for result in judged:
+            self.add(share / len(judged), judge=result.reward.item())
+
+    def count(self, samples: int, operations: float = 0.0) -> None:
+        """Add to the number of samples trained on, and to the operations that took."""
         self._samples += samples
+        self._operations += operations
 
     @contextmanager
     def clock(self, part: str) -> Iterator[None]:
@@ -54,7 +75,8 @@ class Meter:
     def take(self, world: World) -> dict[str, float]:
         """Mean of each measure, `seconds_<part>`, `samples_per_second`; then start anew.
 
-        Measures and samples are those of all processes, seconds the mean of theirs.
+        `operations_per_second` is there if operations were counted. Measures, samples and
+        operations are those of all processes, seconds the mean of theirs.
         """
         names, parts = sorted(self._totals), sorted(self._seconds)
         totals, weights, seconds = (
@@ -65,16 +87,18 @@ class Meter:
                 (self._seconds, parts),
             )
         )
-        (samples,) = world.add([self._samples])
+        samples, operations = world.add([self._samples, self._operations])
         spent = [each / world.size for each in seconds]
         for kept in (self._totals, self._weights, self._seconds):
             kept.clear()
-        self._samples = 0.0
+        self._samples = self._operations = 0.0
+        passed = max(1e-9, sum(spent))
         means = zip(names, totals, weights, strict=True)
         return {
             **{name: total / weight for name, total, weight in means if weight},
             **{f"seconds_{part}": value for part, value in zip(parts, spent, strict=True)},
-            "samples_per_second": samples / max(1e-9, sum(spent)),
+            "samples_per_second": samples / passed,
+            **({"operations_per_second": operations / passed} if operations else {}),
         }
 
     def state(self, world: World) -> dict[str, Any]:
@@ -86,7 +110,8 @@ class Meter:
             )
             for key, values in kept.items()
         }
-        return {**added, "samples": world.add([self._samples])[0]}
+        samples, operations = world.add([self._samples, self._operations])
+        return {**added, "samples": samples, "operations": operations}
 
     def restore(self, state: Mapping[str, Any], world: World) -> None:
         """Go on from an earlier `state`: the first process with its values, all with its names."""
@@ -96,6 +121,7 @@ class Meter:
             for key in ("totals", "weights", "seconds")
         )
         self._samples = share * state["samples"]
+        self._operations = share * state["operations"]
 
 
 def machine(device: torch.device) -> dict[str, str | int]:

@@ -1,7 +1,7 @@
 """The loss of a batch, its gradient, and the random numbers it is drawn with."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,8 @@ from umo.training.config import RereflConfig
 from umo.training.draws import TABLE_STEPS, Draws, draw_stops
 from umo.training.log import Meter
 from umo.training.memory import Precision
+from umo.training.mixture import Mixture
+from umo.training.operations import Cost, operations
 from umo.training.parallel import World
 from umo.training.rollout import (
     RolledOut,
@@ -63,6 +65,8 @@ class Objective:
         pack: Detector and reward embedder.
         world: Who else trains.
         precision: Of the forward passes of the base.
+        costs: What a sample of each group costs, by the group's id.
+        mixture: What is rewarded beside identity, if anything.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Objective:
         pack: FacePack,
         world: World | None = None,
         precision: Precision = FULL,
+        costs: Mapping[int, Cost] | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         self.config = config
         self.base = base
@@ -80,6 +86,8 @@ class Objective:
         self.precision = precision
         self.generator = torch.Generator().manual_seed(config.seed)
         self.meter = Meter(self.world.device)
+        self._costs = costs or {}
+        self._mixture = mixture
 
     def draw(self, group: Group, count: int) -> Draws:
         """The random numbers of the next batch, the same in every process."""
@@ -119,7 +127,11 @@ class Objective:
                 )
                 rewards = torch.stack([result.reward for result in results])
                 part = share * len(points) / config.points
-                loss = -config.reward_weight * hinge(rewards, config.hinge).mean() * part
+                paid = hinge(rewards, config.hinge)
+                if self._mixture:
+                    each = rows[places].repeat_interleave(len(points))
+                    paid = paid + self._others(self._mixture, group, each, pictures, part)
+                loss = -config.reward_weight * paid.mean() * part
                 if self.world.lock_step:
                     loss = loss + 0.0 * pictures.mean()
                 with self.meter.clock("backward"):
@@ -129,12 +141,13 @@ class Objective:
                 outcome.faces += sum(result.similarity.shape[1] for result in results)
                 outcome.reward += rewards.mean().item() * part
                 outcome.judge += sum(r.reward.item() for r in judged) / len(results) * part
-                self._record(results, judged, part)
+                self.meter.record(results, judged, part)
         for places, share in passes:
             if config.anchor or config.velocity_anchor:
                 with self.meter.clock("anchor"):
                     outcome.loss += self._anchor(group, rows[places], draws, places, share, drift)
-            self.meter.count(len(places) if share else 0)
+            if share:
+                self.meter.count(len(places), self._operations(group, draws, places))
         return outcome
 
     def roll_out(self, group: Group, rows: Tensor, draws: Draws, places: Tensor) -> RolledOut:
@@ -263,6 +276,22 @@ class Objective:
         points = torch.arange(self.config.points)
         return [points] if self.config.micro_batch is None else list(points.split(1))
 
+    def _others(
+        self, mixture: Mixture, group: Group, each: Tensor, pictures: Tensor, part: float
+    ) -> Tensor:
+        with self.meter.clock("reward"):
+            found = mixture(group, each, pictures)
+        self.meter.add(part, **{name: values.mean().item() for name, values in found.items()})
+        return mixture.weighted(found)
+
+    def _operations(self, group: Group, draws: Draws, places: Tensor) -> float:
+        stops = draws.stops
+        if stops is not None:
+            same = self.config.picture == "last-steps"
+            stops = stops[:1].expand(len(places), 1) if same else stops[places]
+        cost = self._costs.get(id(group), Cost())
+        return operations(cost, self.config, stops, len(places))
+
     def _compare(self, goals: list[Tensor], found: list[Tensor]) -> list[MatchingResult]:
         if self.config.reward == "single":
             return single_rewards(goals, found)
@@ -305,23 +334,6 @@ class Objective:
                 point.conditioning,
                 guidance=self.config.anchor_guidance,
             ).float()
-
-    def _record(
-        self, results: Sequence[MatchingResult], judged: Sequence[MatchingResult], share: float
-    ) -> None:
-        for result in results:
-            reward = result.reward.item()
-            self.meter.add(
-                share / len(results),
-                reward=reward,
-                matched=result.matched,
-                mismatched=result.mismatched,
-                missing=result.missing,
-                faces=result.similarity.shape[1],
-                **{f"reward_people_{result.similarity.shape[0]}": reward},
-            )
-        for result in judged:
-            self.meter.add(share / len(judged), judge=result.reward.item())
 
 
 def velocity_distance(velocity: Tensor, other: Tensor) -> Tensor:

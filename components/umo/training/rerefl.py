@@ -27,15 +27,17 @@ from typing import Any
 import torch
 
 from umo.bases.protocol import ReferenceModel
+from umo.bases.weights import LORA
 from umo.data.shards import Dataset
 from umo.faces.packs import FacePack
 from umo.files import MANIFEST
 from umo.training.checkpoint import Checkpoints
 from umo.training.config import RereflConfig
+from umo.training.identity import refuse_other
 from umo.training.interrupt import deferred, interrupted
 from umo.training.parallel import World
 from umo.training.places import place_of
-from umo.training.tuning import LORA, METRICS, Progress, Tuning
+from umo.training.tuning import METRICS, Progress, Tuning
 
 __all__ = ["CHECKPOINTS", "LORA", "METRICS", "RereflConfig", "train"]
 
@@ -54,20 +56,21 @@ def train(
     cache: Path | None = None,
     world: World | None = None,
 ) -> dict[str, Any]:
-    """Tune a fresh LoRA on `base`, which keeps it attached.
+    """Tune a fresh LoRA on `base`, which keeps it attached, or all weights of its transformer.
 
     A run that was interrupted or killed goes on from its newest checkpoint when it is started again
     with the same `out`, and ends with the same weights; a finished one is only looked up.
 
     Args:
         config: What to optimise and how.
-        base: The model; its own weights stay as they are.
+        base: The model; its own weights stay as they are under a LoRA.
         dataset: Prompts, targets and references.
         pack: Detector and reward embedder.
-        out: Gets `lora.safetensors`, `metrics.jsonl` (a line each `log_every` steps) and, at the
-            end, `manifest.json`.
+        out: Gets `lora.safetensors` or `transformer.safetensors`, `metrics.jsonl` (a line each
+            `log_every` steps), `samples` (pictures at the start and at each checkpoint) and, at
+            the end, `manifest.json`.
         progress: Called with `phase` (`encode` or `train`), `done`, `total`, and each line of
-            metrics.
+            metrics, or `picture`, the name of a new one in `out`.
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `out`. They are
             removed at the end.
         cache: A folder for encoded datasets, so that each is encoded once; None keeps none.
@@ -103,7 +106,7 @@ def train(
     with _deterministic(world.device):
         with saved.newest() as checkpoint:
             if checkpoint:
-                tuning.check(checkpoint)
+                refuse_other(checkpoint, tuning.settings, out)
             tuning.begin(checkpoint)
         with deferred() as interruption:
             while not tuning.over:

@@ -36,11 +36,10 @@ from umo.training.config import RereflConfig
 from umo.training.log import peak_memory
 from umo.training.memory import choose_precision, recompute_blocks
 from umo.training.objective import Objective
+from umo.training.operations import dense_rate
 from umo.training.parallel import World
 
 TEXT_LENGTH = 512
-DENSE_BFLOAT16 = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12}
-"""Operations a second by a word of the device's name, from the makers' data sheets (SXM)."""
 META = torch.device("meta")
 
 Progress = Callable[[dict[str, Any]], None]
@@ -199,6 +198,7 @@ def measure(
     recompute_blocks(base.decoder)
     people = torch.nn.functional.normalize(torch.randn(2, pack.reward.dim)).to(device)
     group = Group(
+        indices=list(range(config.batch)),
         height=size,
         width=size,
         conditioning=_conditioning(base, config, device, config.batch),
@@ -303,11 +303,6 @@ class _FixedFaces(nn.Module):
     def detect(self, images: Tensor) -> list[Faces]:
         self._detector.detect(images)
         return [self._faces] * len(images)
-
-
-def dense_rate(name: str) -> float | None:
-    """Dense bfloat16 operations a second of a device, if its name is known."""
-    return next((rate for word, rate in DENSE_BFLOAT16.items() if word in name), None)
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):

@@ -3,19 +3,18 @@
 import json
 import logging
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from umo.bases.int8 import to_int8
 from umo.bases.protocol import ReferenceModel
 from umo.config import to_mapping
 from umo.data.shards import Dataset
@@ -30,12 +29,15 @@ from umo.training.encoded import encode_once
 from umo.training.interrupt import Interruption
 from umo.training.log import append_line, machine, peak_memory
 from umo.training.memory import choose_precision, recompute_blocks
+from umo.training.mixture import Mixture
 from umo.training.objective import Objective
+from umo.training.operations import costs_of, rate_of
 from umo.training.parallel import World
+from umo.training.samples import SAMPLES, SampleGrid
 from umo.training.state import State
+from umo.training.trained import Trained
 from umo.training.vigil import Vigil
 
-LORA = "lora.safetensors"
 METRICS = "metrics.jsonl"
 ALARM = 5
 """Looks of the judge without a rise after which there is an alarm if the reward has risen."""
@@ -82,6 +84,8 @@ class Tuning:
         self.done = 0
         self.over = False
         self._cache = cache
+        self._clip = config.mixture.load()
+        self._trained = Trained(config, base)
         self._report: Progress = progress if world.first else lambda line: None
         self._started = time.perf_counter()
         self._faceless = 0
@@ -93,6 +97,7 @@ class Tuning:
         self._optimizer: torch.optim.AdamW
         self._objective: Objective
         self._state: State
+        self._grid: SampleGrid
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -102,6 +107,7 @@ class Tuning:
             "data": self.dataset.digest,
             "base": {"name": self.base.name, "digest": self.base.digest},
             "face_pack": {"name": self.pack.name, "digest": self.pack.digest},
+            **({"mixture": {"digest": self._clip.digest}} if self._clip else {}),
         }
 
     @property
@@ -121,29 +127,8 @@ class Tuning:
         last = (self.out / METRICS).read_text().splitlines()[-1]
         return {**manifest["training"], "seconds": self.elapsed, "last": json.loads(last)}
 
-    def check(self, checkpoint: Checkpoint) -> None:
-        """Refuse a checkpoint of another run.
-
-        Raises:
-            DiffersError: It is of other settings, data, base or face pack; names both.
-        """
-        facts = checkpoint.facts
-        then, now = _flat(facts["settings"]), _flat(self.settings)
-        for name in sorted(then.keys() | now.keys()):
-            if then.get(name) != now.get(name):
-                raise DiffersError(
-                    f"the run in {self.out} stopped after step {facts['step']} with "
-                    f"{name} {then.get(name)}, this one has {now.get(name)}",
-                    hint="go on with the same settings and data, or give another folder",
-                )
-        if facts["code"] != code_version():
-            log.warning(
-                "the code has changed since step %d: weights will differ from those of one run",
-                facts["step"],
-            )
-
     def begin(self, checkpoint: Checkpoint | None) -> None:
-        """Encode the data, attach the LoRA, and take up a checkpoint where there is one."""
+        """Encode the data, attach what is trained, and take up a checkpoint where there is one."""
         config, base, world = self.config, self.base, self.world
         base.without_lora()
         self._encoded = encode_once(
@@ -157,27 +142,37 @@ class Tuning:
             world=world,
         )
         precision = choose_precision(config.precision, world.device)
-        if precision.low:
-            base.transformer.to(torch.bfloat16)
-        if config.base_weights == "int8":
-            to_int8(base.transformer)
-        for parameter in base.add_lora(config.rank, seed=config.seed):
-            parameter.data = parameter.data.float()
+        self._trained.attach(precision)
         if config.recompute:
             recompute_blocks(base.transformer)
             recompute_blocks(base.decoder)
+        costs = costs_of(base, self._encoded.groups, recompute=config.recompute)
         world.shard(base.transformer)
         named = {n: p for n, p in base.transformer.named_parameters() if p.requires_grad}
         self._parameters = list(named.values())
         self._optimizer = torch.optim.AdamW(
             self._parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
         )
-        self._objective = Objective(config, base, self.pack, world, precision)
+        mixture = None
+        if self._clip:
+            clip = self._clip.to(world.device)
+            mixture = Mixture(config.mixture, clip, self.dataset, self._encoded.groups)
+        self._objective = Objective(config, base, self.pack, world, precision, costs, mixture)
         self._state = State(named, self._optimizer, self._objective.generator, config.ema)
         self._prepare_folder("" if checkpoint is None else checkpoint.text(METRICS))
         if checkpoint:
             self._resume(checkpoint)
         self._batches = batches(self._encoded.groups, config.batch, config.seed, done=self.done)
+        self._grid = SampleGrid(
+            config,
+            base=base,
+            dataset=self.dataset,
+            groups=self._encoded.groups,
+            pack=self.pack,
+            precision=precision,
+        )
+        if not self.done:
+            self._paint()
 
     def step(self, interruption: Interruption) -> bool:
         """Do one step.
@@ -196,10 +191,15 @@ class Tuning:
         number = self.done + 1
         logs = number % config.log_every == 0 or number == config.steps
         looks = bool(config.judge_every) and number % config.judge_every == 0
-        outcome = self._objective.backward(*next(self._batches), look=looks, drift=logs)
-        world.add_gradients(self._parameters)
-        norm = nn.utils.clip_grad_norm_(self._parameters, config.clip)
-        size = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        drifts = logs and config.weights == "lora"
+        clock = self._objective.meter.clock
+        with clock("data"):
+            group, rows = next(self._batches)
+        outcome = self._objective.backward(group, rows, look=looks, drift=drifts)
+        with clock("optimizer"):
+            world.add_gradients(self._parameters)
+            norm = nn.utils.clip_grad_norm_(self._parameters, config.clip)
+            size = float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
         late = self.elapsed > (config.max_seconds or math.inf)
         loss, reward, judge, faces, requests, lateness = world.add(
             [*astuple(outcome), interruption.asked, late]
@@ -218,12 +218,13 @@ class Tuning:
                 f"saved before stays in {self.out}",
             )
         rate = config.lr * min(1.0, number / max(1, config.warmup))
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        self.done = number
-        self._state.average(self.done)
+        for parameters in self._optimizer.param_groups:
+            parameters["lr"] = rate
+        with clock("optimizer"):
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+            self.done = number
+            self._state.average(self.done)
         self._objective.meter.add(loss=loss, grad_norm=size, lr=rate)
         if looks:
             self._look(reward, judge)
@@ -233,7 +234,7 @@ class Tuning:
         return requests > 0
 
     def save(self, checkpoints: Checkpoints) -> None:
-        """Write a checkpoint, and the weights as they are now."""
+        """Write a checkpoint, the weights as they are now, and what they paint."""
         facts = {
             "step": self.done,
             "over": self.over,
@@ -248,6 +249,7 @@ class Tuning:
         metrics = (self.out / METRICS).read_text() if self.world.first else ""
         checkpoints.save(self.done, self._state.tensors(), facts, {METRICS: metrics})
         self._export()
+        self._paint()
 
     def close(self) -> dict[str, Any]:
         """Write the manifest; what `umo.training.rerefl.train` returns."""
@@ -255,13 +257,13 @@ class Tuning:
         result: dict[str, Any] = {}
         if self.world.first:
             result = {
-                "digest": sha256(self.out / LORA),
+                "digest": sha256(self.out / self._trained.file),
                 "steps": self.done,
                 "samples": sum(len(group) for group in self._encoded.groups),
                 "left_out": self._encoded.left_out,
             }
             facts = {
-                "kind": "lora",
+                "kind": self._trained.kind,
                 **self.settings,
                 "seed": self.config.seed,
                 "code": code_version(),
@@ -269,9 +271,10 @@ class Tuning:
                 "training": result,
                 "machine": machine(self.world.device),
                 "precision": asdict(self._objective.precision),
+                "peak_operations": asdict(rate_of(self.world.device)),
                 "processes": self.world.size,
             }
-            files = {name: sha256(self.out / name) for name in (LORA, METRICS)}
+            files = {name: sha256(self.out / name) for name in (self._trained.file, METRICS)}
             write_text(self.out / MANIFEST, manifest_text(files, facts))
         self.world.wait()
         return {**result, "seconds": self.elapsed, "last": self._line}
@@ -283,6 +286,8 @@ class Tuning:
                 for left in self.out.glob(".*.*.*"):
                     left.unlink()
                 (self.out / MANIFEST).unlink(missing_ok=True)
+                if not metrics:
+                    shutil.rmtree(self.out / SAMPLES, ignore_errors=True)
             write_text(self.out / METRICS, metrics)
         self.world.wait()
 
@@ -320,6 +325,9 @@ class Tuning:
             **measures,
             "peak_memory_mb": memory / 2**20,
         }
+        if "operations_per_second" in measures:
+            most = self.world.size * rate_of(self.world.device).operations_per_second
+            self._line["utilisation"] = measures["operations_per_second"] / most
         if self.config.judge_every:
             alarm = self._vigil.alarm(self.config.patience or ALARM)
             self._line |= {"judge_still": self._vigil.still, "judge_alarm": int(alarm)}
@@ -328,25 +336,18 @@ class Tuning:
             total = self.config.steps
             self._report({"phase": "train", "done": self.done, "total": total, **self._line})
 
+    def _paint(self) -> None:
+        """Paint the fixed samples with the weights as they would be written now."""
+        name = f"{SAMPLES}/step-{self.done:08d}.jpg"
+        if not len(self._grid) or not (self.world.first or self.world.lock_step):
+            return
+        with self._state.averaged():
+            self._grid.paint(self.out / name, f"step {self.done}", write=self.world.first)
+        total = self.config.steps
+        self._report({"phase": "train", "done": self.done, "total": total, "picture": name})
+
     def _export(self) -> None:
         """Write the trained weights, averaged if the run averages them."""
         with self._state.averaged(), self.world.whole(self.base.transformer):
             if self.world.first:
-                try:
-                    self.base.save_lora(self.out / LORA)
-                except SafetensorError as error:
-                    raise UmoError(
-                        f"cannot write {self.out / LORA}: {error}", hint="free space there"
-                    ) from error
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names, without the prefix `config`."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        dotted = f"{prefix}{name}".removeprefix("config.")
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[dotted] = value
-    return found
+                self._trained.save(self.out)

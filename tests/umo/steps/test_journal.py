@@ -16,12 +16,12 @@ def events(out: Path) -> list[dict[str, Any]]:
 def test_finished_step(tmp_path: Path) -> None:
     with journal.step(tmp_path, "train") as pen:
         for done in range(1, 101):
-            pen.progress({"done": done, "total": 100, "reward": 0.5})
+            pen.progress({"done": done, "total": 100, "step": done, "reward": 0.5})
         digest = pen.finish(Outcome(folder=tmp_path, digest="d", reused=False))
     seen = events(tmp_path)
     assert digest == "d"
     assert [e["event"] for e in seen] == ["started", "progress", "progress", "finished"]
-    assert seen[2]["done"] == 100
+    assert (seen[2]["done"], seen[2]["step"]) == (100, "train")
 
 
 def test_domain_error_keeps_message_hint_and_exit_code(tmp_path: Path) -> None:

@@ -4,17 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from umo.errors import DiffersError
+from services.processes import free_ports
+from umo.errors import DiffersError, UsageError
 from umo.files import read_manifest
 from umo.steps import evaluate, train
 from umo.steps.journal import Outcome
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig
+from umo.store import Store
+from umo.tracking import Run
 
 
-def tune(config: RunConfig, data: Layout, folder: Path) -> Outcome:
+def tune(config: RunConfig, data: Layout, folder: Path, store: Store | None = None) -> Outcome:
     return train.run(
-        config.tuning, base=config.base, pack="open", data=data.data("tune"), folder=folder
+        config.tuning,
+        base=config.base,
+        pack="open",
+        data=data.data("tune"),
+        folder=folder,
+        store=store,
     )
 
 
@@ -61,3 +69,45 @@ def test_changed_weights_are_not_judged(config: RunConfig, data: Layout, tmp_pat
     lora.write_bytes(lora.read_bytes()[:-1])
     with pytest.raises(DiffersError, match=lora.name):
         judge(config, data, tmp_path / "train", tmp_path / "evaluation")
+
+
+def test_mlflow_follows_the_run_and_changes_nothing(
+    config: RunConfig, data: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    there = Store.local(tmp_path)
+    away = Store(tracking=f"http://127.0.0.1:{free_ports(1)[0]}", ledger="")
+    weights = set()
+    for name, store in (("followed", there), ("alone", away)):
+        tune(config, data, tmp_path / name, store)
+        weights.add(read_manifest(tmp_path / name, verify=True)["weights"])
+    assert len(weights) == 1
+    run = Run.open(there, name="", identity=read_manifest(tmp_path / "followed")["identity"])
+    record = run.client.get_run(run.id)
+    assert record.info.status == "FINISHED"
+    assert record.data.params["config.rank"] == "2"
+    assert {"curve.reward", "curve.utilisation", "curve.seconds_rollout"} <= set(
+        record.data.metrics
+    )
+    painted = [Path(file.path).name for file in run.client.list_artifacts(run.id, "samples")]
+    assert painted == ["step-00000000.jpg", "step-00000001.jpg"]
+
+
+def test_all_weights_are_judged(config: RunConfig, data: Layout, tmp_path: Path) -> None:
+    train.run(
+        replace(config.tuning, weights="full"),
+        base=config.base,
+        pack="open",
+        data=data.data("tune"),
+        folder=tmp_path / "train",
+    )
+    judge(config, data, tmp_path / "train", tmp_path / "evaluation")
+    summary = json.loads((tmp_path / "evaluation/summary.json").read_text())
+    assert list(summary["models"]) == ["base", "tuned"]
+    digest = summary["lineage"]["models"]["tuned"]["digest"]
+    assert digest == read_manifest(tmp_path / "train")["weights"]
+
+
+def test_a_whole_run_registers_loras_alone(config: RunConfig) -> None:
+    with pytest.raises(UsageError, match=r"train\.weights is 'full'"):
+        replace(config, train=replace(config.train, weights="full"))

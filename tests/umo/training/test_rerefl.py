@@ -148,11 +148,19 @@ def test_what_a_run_leaves(model: Any, pack: Any, dataset: Dataset, tmp_path: Pa
         "seconds_rollout",
         "seconds_reward",
         "seconds_backward",
+        "seconds_data",
+        "seconds_optimizer",
         "samples_per_second",
+        "operations_per_second",
+        "utilisation",
     } <= lines(out)[-1].keys()
     assert result["last"] == lines(out)[-1]
-    phases = [(line["phase"], line["done"], line["total"]) for line in told]
+    phases = [
+        (line["phase"], line["done"], line["total"]) for line in told if "picture" not in line
+    ]
     assert phases == [("encode", i, 7) for i in range(1, 8)] + [("train", 3, 4), ("train", 4, 4)]
+    painted = [(line["done"], line["picture"]) for line in told if "picture" in line]
+    assert painted == [(step, f"samples/step-0000000{step}.jpg") for step in (0, 4)]
     model.without_lora()
     model.load_lora(out / "lora.safetensors")
 

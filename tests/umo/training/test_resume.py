@@ -133,7 +133,7 @@ def test_other_code_goes_on_with_a_warning(
     tune: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     stop_after(tune, tmp_path / "out", 3)
-    monkeypatch.setattr("umo.training.tuning.code_version", lambda: "another")
+    monkeypatch.setattr("umo.training.identity.code_version", lambda: "another")
     tune(tmp_path / "out", replace(CONFIG, log_every=1))
     assert "the code has changed since step 4" in caplog.text
 
