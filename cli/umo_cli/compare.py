@@ -24,14 +24,14 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="LABEL=FOLDER",
-            help="Where a model's pictures are, if not in `pictures` beside its scores.",
+            help="Where a model's pictures are, if not where `umo evaluate` has them.",
             show_default=False,
         ),
     ] = None,
     references: Annotated[
         Path | None,
         typer.Option(
-            help="Where the references are, if not in `references` beside the first scores.",
+            help="Where the references are, if not where `umo evaluate` has them.",
             show_default=False,
         ),
     ] = None,

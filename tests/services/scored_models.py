@@ -93,14 +93,15 @@ def random_items(level: float, seed: int) -> list[dict[str, Any]]:
     return items
 
 
-def write_pictures(folder: Path, seed: int) -> None:
-    """`pictures/` and `references/` beside the scores."""
+def write_pictures(scores: Path, seed: int) -> None:
+    """`pictures/LABEL` and `benchmark` for the folder `scores/LABEL`."""
     rng = np.random.default_rng(seed)
+    folder = scores.parents[1]
     for below, names, side in (
-        ("pictures", [f"item-{n}" for n in range(len(PEOPLE))], 2 * TILE),
-        ("references", NAMES, TILE),
+        (f"pictures/{scores.name}", [f"item-{n}" for n in range(len(PEOPLE))], 2 * TILE),
+        ("benchmark", NAMES, TILE),
     ):
-        (folder / below).mkdir()
+        (folder / below).mkdir(parents=True, exist_ok=True)
         for name in names:
             colours = rng.integers(60, 255, size=(2, 2, 3), dtype=np.uint8)
             Pillow.fromarray(colours).resize((side, side), Pillow.Resampling.NEAREST).save(

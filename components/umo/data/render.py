@@ -1,9 +1,10 @@
-"""Rendered samples: scenes of one to four people who do not exist, and a picture of each alone.
+"""Rendered samples: scenes of one to six people who do not exist, and a picture of each alone.
 
 Identities are numbered and never run out; each split draws from its own range, so no identity is
 ever in two splits. People stand from left to right in the order of their references.
 """
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,15 @@ from umo.data.portrait import portray
 from umo.data.scenery import PLACES, paint_place
 from umo.data.schema import Image, Sample
 from umo.data.shader import Light
+from umo.errors import UsageError
 
 TILE = 96
 """Height of every picture and width of one person's share of it, px."""
-MAX_PEOPLE = 4
+TOKEN = 16
+"""Pictures are so many pixels wide, or a multiple of it, since bases paint in such tokens."""
+MAX_PEOPLE = 6
 SPLITS = {"pretrain": 0, "tune": 1, "held-out": 2}
-COUNTS = ("One person", "Two people", "Three people", "Four people")
+COUNTS = ("One person", "Two people", "Three people", "Four people", "Five people", "Six people")
 FORMS = ("{people} {place}", "A photo of {people} {place}", "{people} side by side {place}")
 LICENCE = "CC0-1.0"
 
@@ -48,6 +52,9 @@ class RenderConfig:
     likeness: float = 0.0
     """How far each person of a sample is moved towards a relative that they have in common:
     0 leaves strangers, 1 makes them one person."""
+    crowd: float = 0.0
+    """How far neighbours stand in front of one another: 0 gives each a tile of their own, 0.5
+    leaves half of it."""
     seed: int = 0
     """Seed of the scenes; the identities do not depend on it."""
 
@@ -55,11 +62,15 @@ class RenderConfig:
         if self.samples < 1:
             raise ValueError(f"samples is {self.samples}, it must be at least 1")
         if not self.people or not set(self.people) <= set(range(1, MAX_PEOPLE + 1)):
-            raise ValueError(f"people has counts {sorted(self.people)}, allowed are 1 to 4")
+            raise ValueError(
+                f"people has counts {sorted(self.people)}, allowed are 1 to {MAX_PEOPLE}"
+            )
         if not 0 <= self.drift <= 1:
             raise ValueError(f"drift is {self.drift}, it must lie between 0 and 1")
         if not 0 <= self.likeness < 1:
             raise ValueError(f"likeness is {self.likeness}, it must be at least 0 and below 1")
+        if not 0 <= self.crowd <= 0.5:
+            raise ValueError(f"crowd is {self.crowd}, it must lie between 0 and 0.5")
 
 
 def render_samples(
@@ -98,7 +109,7 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
         identities = [f"{identity}-of-{family:06d}" for identity in identities]
     painted = [_drifted(who, people, config, rng) for who in people]
     place = str(rng.choice(list(PLACES)))
-    target, boxes = _scene(painted, place, config.pose, rng)
+    target, boxes = _scene(painted, place, config.pose, rng, config.crowd)
     references = tuple(
         _scene([who], str(rng.choice(list(PLACES))), config.pose, rng)[0] for who in people
     )
@@ -117,7 +128,16 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
 
 
 def apart(sample: Sample) -> list[Sample]:
-    """Cut a rendered scene into its people: a sample of each one alone, from left to right."""
+    """Cut a rendered scene into its people: a sample of each one alone, from left to right.
+
+    Raises:
+        UsageError: They stand in front of one another.
+    """
+    if sample.target.shape[1] != TILE * len(sample.identities):
+        raise UsageError(
+            f"the people of {sample.key!r} stand in front of one another",
+            hint="cut scenes that were rendered with crowd: 0",
+        )
     alone = []
     for number, (reference, box) in enumerate(zip(sample.references, sample.boxes, strict=True)):
         left = number * TILE
@@ -150,14 +170,15 @@ def _drifted(who: Person, people: list[Person], config: RenderConfig, rng: Gener
 
 
 def _scene(
-    people: list[Person], place: str, pose: float, rng: Generator
+    people: list[Person], place: str, pose: float, rng: Generator, crowd: float = 0.0
 ) -> tuple[Image, NDArray[np.float32]]:
-    width = TILE * len(people)
+    step = TILE * (1 - crowd)
+    width = TOKEN * math.ceil((TILE + step * (len(people) - 1)) / TOKEN)
     picture = paint_place(place, TILE, width, rng)
     light = _draw_light(place, rng)
     boxes = np.zeros((len(people), 4), np.float32)
     for k in rng.permutation(len(people)):
-        centre = TILE * (k + 0.5) + rng.uniform(-3, 3)
+        centre = TILE / 2 + step * k + rng.uniform(-3, 3)
         portrait = portray(
             people[k],
             draw_view(rng, pose=pose),

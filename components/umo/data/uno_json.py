@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from umo.data.collect import carried
 from umo.data.filters import Likeness, recognised
@@ -102,7 +103,7 @@ def import_uno(
         if (path.parent / MANIFEST).is_file():
             manifest = read_manifest(path.parent)
             facts |= {name: manifest[name] for name in (FACE_PACK, "forgotten") if name in manifest}
-        samples = (_ours(path.parent, item) for item in items)
+        samples: Iterator[Sample] = (_ours(path.parent, item) for item in items)
     else:
         if foreign is None:
             raise UsageError(
@@ -137,20 +138,17 @@ def _item(row: dict[str, Any], stem: str, folder: Path) -> dict[str, Any]:
 
 def _ours(folder: Path, item: dict[str, Any]) -> Sample:
     try:
-        arrays = {
-            name: None if item[name] is None else np.array(item[name], np.float32)
-            for name in ARRAYS
-        }
-        if arrays["landmarks"] is not None:
-            arrays["landmarks"] = arrays["landmarks"].reshape(-1, 5, 2)
+        landmarks, embeddings = _array(item["landmarks"]), _array(item["embeddings"])
         return Sample(
             prompt=item["prompt"],
             target=_open(folder, item["image_tgt_path"]),
             references=tuple(_open(folder, name) for name in item["image_paths"]),
             views=tuple(tuple(_open(folder, n) for n in views) for views in item["views"]),
+            boxes=np.array(item["boxes"], np.float32).reshape(-1, 4),
+            landmarks=None if landmarks is None else landmarks.reshape(-1, 5, 2),
+            embeddings=embeddings,
             identities=tuple(item["identities"]),
             **{name: item[name] for name in PLAIN},
-            **arrays,
         )
     except KeyError as error:
         raise UsageError(
@@ -159,6 +157,10 @@ def _ours(folder: Path, item: dict[str, Any]) -> Sample:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UsageError(f"sample {item['key']!r} cannot be read: {error}") from error
+
+
+def _array(values: list[list[float]] | None) -> NDArray[np.float32] | None:
+    return None if values is None else np.array(values, np.float32)
 
 
 def _foreign(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from umo.errors import UsageError
-from umo.evaluation.criteria import CRITERIA, Criterion, Scene, measure
+from umo.evaluation.criteria import CRITERIA, MEASURES, Criterion, Scene, measure
 from umo.evaluation.metrics import Interval, Values, bootstrap
 from umo.evaluation.pairing import LeftOut, Shot, pair
 from umo.evaluation.scored import Item, Picture, Scored
@@ -90,6 +90,14 @@ class Comparison:
     def identities(self) -> list[str]:
         """Everybody who was asked for, in order of name."""
         return sorted({identity for shot in self.shots for identity in shot.identities})
+
+    def measured(self, embedder: str) -> list[str]:
+        """The criteria that have a value for any model."""
+        return [
+            name
+            for name in self.criteria
+            if any(self.level(label, name, embedder=embedder) for label in self.labels)
+        ]
 
     def items(self, group: str = "") -> int:
         """How many items there are, or how many in a group."""
@@ -181,13 +189,14 @@ def compare(models: Sequence[Scored], config: ComparisonConfig | None = None) ->
     """
     by_label, shots, left_out = pair(models)
     named = {
-        name: measure(name)
+        name
         for model in models
         for item in model.items.values()
         for picture in item.pictures
         for name in picture.measures
     }
-    criteria = {**CRITERIA, **dict(sorted(named.items()))}
+    measures = dict.fromkeys([*MEASURES, *sorted(named)])
+    criteria = {**CRITERIA, **{name: measure(name) for name in measures}}
     return Comparison(
         models=by_label,
         criteria=criteria,

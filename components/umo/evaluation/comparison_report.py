@@ -100,7 +100,8 @@ def write_comparison(
 
 def _plots(comparison: Comparison) -> dict[str, Plot]:
     """The gains over the first model, if there is another, then a plot by group for each name."""
-    groups = comparison.groups
+    asking = {shot.group for shot in comparison.shots if shot.identities}
+    groups = [group for group in comparison.groups if group in asking]
     similarity, *mistakes = BY_GROUP
     by_group: dict[str, Plot] = {
         name: partial(

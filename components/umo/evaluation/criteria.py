@@ -118,8 +118,16 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
 )
 """The criteria of every comparison, in the order they are shown."""
 
-MEASURES: Mapping[str, str] = MappingProxyType({"ip_sim": "IP-Sim", "overall": "Overall"})
-"""Titles of measures that the published tables have; others are called by their name."""
+MEASURES: Mapping[str, str] = MappingProxyType(
+    {
+        "prompt_following": "Prompt following",
+        "picture_quality": "Picture quality",
+        "ip_sim": "IP-Sim",
+        "diversity": "Diversity",
+        "dpg": "DPG",
+    }
+)
+"""Titles of the measures that every comparison names, measured or not."""
 
 
 def measure(name: str) -> Criterion:
@@ -130,8 +138,8 @@ def measure(name: str) -> Criterion:
         return np.zeros(0) if value is None else np.array([value / 100])
 
     return Criterion(
-        title=MEASURES.get(name, name.replace("_", " ")),
+        title=MEASURES.get(name, name.replace("_", " ").capitalize()),
         values=values,
-        formula="mean over pictures, as the model named in docs/evaluation.md scores them",
+        formula="mean over pictures of what another model says of the whole picture",
         per_reference=False,
     )

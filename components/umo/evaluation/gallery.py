@@ -1,12 +1,15 @@
-"""The gallery of a comparison: the pictures that models disagree about most, with faces and lines.
+"""The gallery of a comparison: where models disagree and where the best one fails.
 
-Models disagree about a picture by the distance of the best and the worst ID-Sim of it; one model
-alone shows its lowest ID-Sim first. A picture that is not at hand is told by its cosines alone.
+Models disagree about a picture by the distance of the best and the worst ID-Sim of it. The largest
+disagreements and the lowest ID-Sim of the best model are chosen in turn; an item has its second
+picture only when all have their first. A picture that is not at hand is told by its cosines alone.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from umo.evaluation.metrics import assigned
 from umo.evaluation.page import webp_uri
 from umo.evaluation.pairing import Shot
 from umo.evaluation.scored import CELL, Scored
-from umo.evaluation.verdict import MISTAKES
+from umo.evaluation.verdict import MISTAKES, ranking
 
 BLANK = np.full((16, 144, 3), 160, np.uint8)
 """In place of a reference that is not at hand."""
@@ -75,7 +78,9 @@ class Exhibit:
 def places_of(
     models: Sequence[Scored], pictures: Mapping[str, Path], references: Path | None
 ) -> Places:
-    """Where pictures are: as named, else `pictures` and `references` beside the scores, if there.
+    """Where pictures are: as named, else where `umo evaluate` has them, if they are there.
+
+    That is, for scores in `scores/LABEL` of a folder, its `pictures/LABEL` and its `benchmark`.
 
     Raises:
         UsageError: A label is no model's.
@@ -87,10 +92,14 @@ def places_of(
             raise UsageError(f"no model is called {label}", hint=f"there are {', '.join(labels)}")
         if not folder.is_dir():
             raise NotFoundError(f"no folder of pictures at {folder}")
-    beside = {model.model: model.folder / "pictures" for model in models}
-    kept = [model.folder / "references" for model in models]
+    runs = {model.model: model.folder.absolute().parents[1] for model in models}
+    painted = {
+        model.model: runs[model.model] / "pictures" / model.folder.absolute().name
+        for model in models
+    }
+    kept = [run / "benchmark" for run in runs.values()]
     return Places(
-        pictures={**{k: path for k, path in beside.items() if path.is_dir()}, **pictures},
+        pictures={**{k: path for k, path in painted.items() if path.is_dir()}, **pictures},
         references=references or next((path for path in kept if path.is_dir()), None),
     )
 
@@ -102,29 +111,38 @@ def exhibits(comparison: Comparison, places: Places) -> list[Exhibit]:
         NotFoundError: A folder of pictures lacks one that was scored.
         DiffersError: A file is no picture.
     """
-    levels = np.array(
-        [
-            [
-                values.mean() if len(values) else np.nan
-                for values in comparison.values[label, comparison.judge, SIMILARITY]
-            ]
-            for label in comparison.labels
-        ]
-    )
-    asked = np.flatnonzero(~np.isnan(levels).any(axis=0))
-    gaps = levels[:, asked].max(axis=0) - levels[:, asked].min(axis=0)
-    ranked = np.argsort(levels[0, asked] if len(levels) == 1 else -gaps, kind="stable")
+    labels = comparison.labels
+    levels = {
+        index: [_similarity(comparison, label, index) for label in labels]
+        for index, shot in enumerate(comparison.shots)
+        if shot.identities
+    }
+    gaps = {index: max(values) - min(values) for index, values in levels.items()}
+    best = labels.index(ranking(comparison)[0])
+    apart = _items_in_turn(comparison, sorted(levels, key=lambda index: -gaps[index]))
+    failing = _items_in_turn(comparison, sorted(levels, key=lambda index: levels[index][best]))
+    order = failing if len(labels) == 1 else chain.from_iterable(zip(apart, failing, strict=True))
+    chosen = list(dict.fromkeys(order))[: comparison.config.gallery]
     return [
         Exhibit(
-            shot=comparison.shots[asked[row]],
-            prompt=comparison.item(comparison.shots[asked[row]]).prompt,
-            gap=100 * float(gaps[row]),
-            views=tuple(
-                _view(comparison, label, int(asked[row]), places) for label in comparison.labels
-            ),
+            shot=comparison.shots[index],
+            prompt=comparison.item(comparison.shots[index]).prompt,
+            gap=gaps[index],
+            views=tuple(_view(comparison, label, index, places) for label in labels),
         )
-        for row in ranked[: comparison.config.gallery]
+        for index in sorted(chosen, key=lambda index: (-gaps[index], levels[index][best]))
     ]
+
+
+def _items_in_turn(comparison: Comparison, order: Sequence[int]) -> list[int]:
+    """Pictures in an order of their own, but every item's first before any item's second."""
+    before: Counter[str] = Counter()
+    rank = {}
+    for index in order:
+        key = comparison.shots[index].key
+        rank[index] = before[key]
+        before[key] += 1
+    return sorted(order, key=lambda index: rank[index])
 
 
 def _view(comparison: Comparison, label: str, index: int, places: Places) -> View:
@@ -149,28 +167,29 @@ def _view(comparison: Comparison, label: str, index: int, places: Places) -> Vie
             ],
         )
 
-    def value(name: str) -> float | None:
-        values = comparison.values[label, comparison.judge, name][index]
-        return float(values.mean()) if len(values) else None
-
     counts = {
         name: round(float(np.nansum(comparison.values[label, comparison.judge, name][index])))
         for name in MISTAKES
     }
-    confidence = value(comparison.config.confidence)
+    confidence = comparison.values[label, comparison.judge, comparison.config.confidence][index]
     return View(
         label=label,
         uri=webp_uri(image, quality=QUALITY) if image else "",
         width=image.width if image else 0,
         height=image.height if image else 0,
-        similarity=100 * float(value(SIMILARITY) or 0.0),
-        confidence=None if confidence is None else 100 * confidence,
+        similarity=_similarity(comparison, label, index),
+        confidence=100 * float(confidence.mean()) if len(confidence) else None,
         mistakes={name: count for name, count in counts.items() if count},
         cosines=tuple(
             float(row[face]) if face >= 0 else None
             for row, face in zip(similarity, assigned(similarity), strict=True)
         ),
     )
+
+
+def _similarity(comparison: Comparison, label: str, index: int) -> float:
+    """ID-Sim of one picture that asks for people, by the judge, x 100."""
+    return 100 * float(comparison.values[label, comparison.judge, SIMILARITY][index].mean())
 
 
 def _read(folder: Path, name: str, cells: int = 1) -> Image:

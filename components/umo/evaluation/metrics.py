@@ -133,7 +133,8 @@ def copy_paste(similarity: Values, same: Values) -> Values:
     people, faces = similarity.shape
     if faces == 0:
         return np.full(people, np.nan)
-    return np.maximum(similarity.max(axis=1) - same, 0)
+    excess: Values = np.maximum(similarity.max(axis=1) - same, 0)
+    return excess
 
 
 METRICS: Mapping[str, Callable[[Values], Values]] = MappingProxyType(

@@ -57,7 +57,7 @@ def pair(
 
 
 def _same_terms(models: Sequence[Scored]) -> None:
-    for name in ("benchmark", "version", "pack", "embedders"):
+    for name in ("benchmark", "version", "pack", "look", "embedders"):
         for other in models[1:]:
             ours, theirs = getattr(models[0], name), getattr(other, name)
             if ours != theirs:

@@ -88,6 +88,8 @@ class Scored:
     """Pictures of an item, which are cells of one square grid where their names say so."""
     pack: str
     """The face pack's name."""
+    look: str
+    """How faces were seen, for example as the public scripts do."""
     embedders: tuple[str, ...]
     """The judge first."""
     items: Mapping[str, Item]
@@ -96,6 +98,8 @@ class Scored:
     """Judge's cosine of two real photos, by identity."""
     failures: tuple[Mapping[str, str], ...]
     """`key`, `name` and `error` of everything that could not be scored."""
+    absent: tuple[str, ...]
+    """Reference pictures that are not there."""
 
 
 def read_scored(folder: Path, model: str = "") -> Scored:
@@ -130,10 +134,12 @@ def read_scored(folder: Path, model: str = "") -> Scored:
             expected=int(values["benchmark"]["items"]),
             cells=int(values["benchmark"]["pictures"]),
             pack=str(values["pack"]),
+            look=str(values.get("look", "")),
             embedders=embedders,
             items={item.key: item for item in items},
             same={str(k): float(v) for k, v in values.get("same", {}).items()},
             failures=tuple(values.get("failures", ())),
+            absent=tuple(values.get("absent", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DiffersError(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from umo.evaluation.comparison import Comparison
-from umo.evaluation.criteria import MEASURES
 from umo.evaluation.metrics import Interval
 from umo.evaluation.published import PACK, PUBLISHED, UNKNOWN, Published
 
@@ -93,9 +92,14 @@ def published_table(comparison: Comparison) -> Table:
 
 
 def criteria_table(comparison: Comparison, embedder: str) -> Table:
-    """Every criterion of every model by one embedder."""
+    """Every criterion that was measured, of every model by one embedder; the note has the others.
+
+    Its rows are in the order of `Comparison.measured`.
+    """
     rows = []
-    for name, criterion in comparison.criteria.items():
+    measured = comparison.measured(embedder)
+    for name in measured:
+        criterion = comparison.criteria[name]
         best = best_of(comparison, name, embedder)
         cells = tuple(
             _cell(comparison.level(label, name, embedder=embedder), best=label == best)
@@ -103,11 +107,13 @@ def criteria_table(comparison: Comparison, embedder: str) -> Table:
         )
         arrow = "↑" if criterion.better == "higher" else "↓"
         rows.append(Row(headings=(f"{criterion.title} {arrow}",), cells=cells))
+    unmeasured = [c.title for name, c in comparison.criteria.items() if name not in measured]
     return Table(
         title=f"{comparison.first.benchmark}, every criterion by the {embedder}",
         columns=("Criterion", *comparison.labels),
         rows=tuple(rows),
-        note="↑ higher is better, ↓ lower is better. Extra people are faces in 100 pictures.",
+        note="↑ higher is better, ↓ lower is better. Extra people are faces in 100 pictures."
+        + (f" {NOT_MEASURED.capitalize()}: {', '.join(unmeasured)}." if unmeasured else ""),
     )
 
 
@@ -221,9 +227,8 @@ def _note(comparison: Comparison, published: Published) -> str:
 
 
 def _title(comparison: Comparison, name: str) -> str:
-    if name in comparison.criteria:
-        return comparison.criteria[name].title
-    return MEASURES[name]
+    known = comparison.criteria.get(name)
+    return known.title if known else name.capitalize()
 
 
 def _whole(text: str, interval: str) -> str:

@@ -80,6 +80,11 @@ class PretrainConfig:
             raise UsageError(
                 f"people asks for {max(self.people)} in a picture, data.people has {most} at most"
             )
+        if self.data.crowd:
+            raise UsageError(
+                f"data.crowd is {self.data.crowd}: a base learns from people that can be cut apart",
+                hint="leave it 0",
+            )
 
 
 def pretrain(

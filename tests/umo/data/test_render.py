@@ -38,7 +38,7 @@ def test_splits_share_no_identity():
         assert not any(who in people[other] for who in people[split])
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 def test_a_scene_shows_every_person_left_to_right(count):
     sample = render_sample(RenderConfig(samples=1, people={count: 1.0}), 0)
     assert sample.target.shape == (TILE, TILE * count, 3)
@@ -47,8 +47,21 @@ def test_a_scene_shows_every_person_left_to_right(count):
     centres = sample.boxes[:, [0, 2]].mean(1)
     assert np.allclose(centres, TILE * (np.arange(count) + 0.5), atol=12)
     assert ((sample.boxes[:, 3] - sample.boxes[:, 1]) >= 64).all()
-    words = ("one person", "two people", "three people", "four people")
+    words = ("one person", "two people", "three people", "four people", "", "six people")
     assert words[count - 1] in sample.prompt.lower()
+
+
+def test_people_of_a_crowd_stand_in_front_of_one_another():
+    alone, crowd = (
+        render_sample(RenderConfig(samples=1, people={5: 1.0}, crowd=crowd), 0)
+        for crowd in (0.0, 0.4)
+    )
+    assert alone.identities == crowd.identities
+    assert crowd.target.shape == (TILE, 336, 3)
+    centres = crowd.boxes[:, [0, 2]].mean(1)
+    assert np.allclose(centres, TILE / 2 + 0.6 * TILE * np.arange(5), atol=12)
+    with pytest.raises(UsageError, match="stand in front of one another"):
+        apart(crowd)
 
 
 def test_a_face_has_no_holes():
@@ -105,8 +118,9 @@ def test_recount_changes_the_number_of_people_and_nothing_else():
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"people": {5: 1.0}}, "counts [5]"),
+        ({"people": {7: 1.0}}, "counts [7]"),
         ({"drift": 1.5}, "drift is 1.5"),
+        ({"crowd": 0.6}, "crowd is 0.6"),
         ({"samples": 0}, "samples is 0"),
         ({"sample": 3}, "unknown key 'sample'"),
     ],

@@ -26,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("comparison")
     models = []
     for seed, (label, level) in enumerate({"base": 0.2, "sft": 0.4, "tuned": 0.6}.items()):
-        path = write_scored(folder / label, label, random_items(level, seed))
+        path = write_scored(folder / "scores" / label, label, random_items(level, seed))
         write_pictures(path, seed)
         models.append(read_scored(path))
     config = ComparisonConfig(resamples=100, gallery=12)
@@ -74,7 +74,7 @@ def test_filters_and_order(page: Page) -> None:
 
     gaps = [float(gap) for gap in values("gap")]
     assert len(gaps) == 12
-    assert gaps == sorted(gaps, reverse=True)
+    assert gaps == sorted(gaps, reverse=True), "the page sorts what was chosen"
     page.evaluate(CHOOSE.format(name="#order", value="sim2 1", event="change"))
     similarity = [float(value) for value in values("sim2")]
     assert similarity == sorted(similarity)

@@ -38,7 +38,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[Scored]:
         if seed:
             items[3]["pictures"][1] = {"name": "item-3.png#1", "error": "damaged <file>"}
             failures = [{"key": "item-3", "name": "item-3.png", "error": "damaged <file>"}]
-        path = write_scored(folder / str(seed), label, items, failures=failures)
+        path = write_scored(folder / "scores" / str(seed), label, items, failures=failures)
         write_pictures(path, seed)
         made.append(read_scored(path))
     return made
@@ -88,10 +88,12 @@ def test_the_page_is_self_contained_and_escaped(report: Path) -> None:
     assert page.index('class="verdict"') < page.index("<table")
 
 
-def test_the_gallery_shows_the_largest_disagreements(scored: list[Scored]) -> None:
+def test_the_gallery_shows_disagreements_and_where_the_best_model_fails(
+    scored: list[Scored],
+) -> None:
     comparison = compare(scored, CONFIG)
     shown = exhibits(comparison, places_of(scored, {}, None))
-    gaps = {}
+    gaps, best = {}, {}
     for shot in comparison.shots:
         levels = []
         for label in comparison.labels:
@@ -99,8 +101,14 @@ def test_the_gallery_shows_the_largest_disagreements(scored: list[Scored]) -> No
             levels.append(sum(max(row, default=0) for row in cosines) / max(len(cosines), 1))
         if shot.identities:
             gaps[shot.key, shot.number] = 100 * (max(levels) - min(levels))
-    widest = sorted(gaps.values(), reverse=True)[:5]
-    assert [exhibit.gap for exhibit in shown] == pytest.approx(widest)
+            best[shot.key, shot.number] = levels[1]
+    chosen = [(exhibit.shot.key, exhibit.shot.number) for exhibit in shown]
+    assert len(set(chosen)) == 5
+    assert max(gaps, key=lambda picture: gaps[picture]) == chosen[0]
+    assert min(best, key=lambda picture: best[picture]) in chosen
+    assert [gaps[picture] for picture in chosen] == sorted(
+        (gaps[picture] for picture in chosen), reverse=True
+    )
     for exhibit in shown:
         assert gaps[exhibit.shot.key, exhibit.shot.number] == pytest.approx(exhibit.gap)
         for view in exhibit.views:
@@ -114,8 +122,14 @@ def test_the_gallery_shows_the_largest_disagreements(scored: list[Scored]) -> No
 
 def test_one_model_shows_its_worst(scored: list[Scored], tmp_path: Path) -> None:
     comparison = compare(scored[:1], CONFIG)
+    lowest: dict[str, float] = {}
+    similarity = comparison.values["base", "judge", "id_sim"]
+    for shot, values in zip(comparison.shots, similarity, strict=True):
+        if shot.identities:
+            level = 100 * float(values.mean())
+            lowest[shot.key] = min(level, lowest.get(shot.key, level))
     shown = [exhibit.views[0].similarity for exhibit in exhibits(comparison, Places(pictures={}))]
-    assert shown == sorted(shown)
+    assert shown == pytest.approx(sorted(lowest.values())), "one of each item, the lowest first"
     write_comparison(scored[:1], tmp_path / "one", places=Places(pictures={}), config=CONFIG)
     assert not (tmp_path / "one" / "plots" / "gains.png").exists()
     page = (tmp_path / "one" / "report.html").read_text()
@@ -125,11 +139,11 @@ def test_one_model_shows_its_worst(scored: list[Scored], tmp_path: Path) -> None
 def test_a_cell_of_a_grid_is_cut_out(tmp_path: Path) -> None:
     """The only green cell is number 2: the second row's first."""
     cosines = [[[0.8]], [[0.7]], [[0.1]], [[0.6]]]
-    folder = write_scored(tmp_path / "m", "m", [entry("a", cosines)])
+    folder = write_scored(tmp_path / "scores" / "m", "m", [entry("a", cosines)])
     write_pictures(folder, seed=0)
     sheet = Pillow.new("RGB", (2 * TILE, 2 * TILE), (200, 30, 30))
     sheet.paste((20, 220, 20), (0, TILE, TILE, 2 * TILE))
-    sheet.save(folder / "pictures" / "a.png")
+    sheet.save(tmp_path / "pictures" / "m" / "a.png")
     scored = [read_scored(folder)]
     comparison = compare(scored, ComparisonConfig(gallery=1, resamples=10))
     (exhibit,) = exhibits(comparison, places_of(scored, {}, None))
@@ -142,7 +156,7 @@ def test_a_cell_of_a_grid_is_cut_out(tmp_path: Path) -> None:
 
 def test_where_pictures_are(scored: list[Scored], tmp_path: Path) -> None:
     places = places_of(scored, {}, None)
-    assert places.references == scored[0].folder / "references"
+    assert places.references == scored[0].folder.parents[1] / "benchmark"
     assert set(places.pictures) == {"base", "tuned <b>"}
     named = places_of(scored, {"base": tmp_path}, tmp_path)
     assert (named.pictures["base"], named.references) == (tmp_path, tmp_path)

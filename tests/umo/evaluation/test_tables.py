@@ -70,7 +70,8 @@ def test_published_averages_are_the_mean_of_their_columns() -> None:
 def test_markdown(comparison: Comparison) -> None:
     lines = markdown(criteria_table(comparison, "judge")).splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + len(comparison.criteria)
+    assert len(rows) == 2 + len(comparison.measured("judge"))
+    assert "Not measured: Prompt following, Picture quality, IP-Sim, Diversity, DPG." in lines[-1]
     assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1, "one width"
     assert rows[0] == r"| Criterion | base | my\_model\|100% & \\best #1 |"
     assert re.fullmatch(r"\| ID-Sim ↑ \| [\d.]+ \[.+\] \| \*\*[\d.]+\*\* \[.+\] \|", rows[2])
