@@ -41,12 +41,15 @@ class Panel:
     """Judge's cosines `[M,N]` of the item's references and these faces."""
 
 
-def card(references: Sequence[Image], panels: Sequence[Panel]) -> Pillow.Image:
+def card(
+    references: Sequence[Image], panels: Sequence[Panel], *, captions: bool = True
+) -> Pillow.Image:
     """Draw one item: RGBA, as wide as its enlarged pictures.
 
     Args:
         references: One picture of each person, in the order of the similarities' rows.
         panels: One for each model, all pictures of one size.
+        captions: Whether title, ID-Sim and ID-Conf stand under each picture.
     """
     height, width, _ = panels[0].picture.shape
     zoom = max(TILE / height, len(references) * TILE * 2 / 3 / width)
@@ -54,7 +57,7 @@ def card(references: Sequence[Image], panels: Sequence[Panel]) -> Pillow.Image:
     slot = width / len(references)
     thumbs = [_fit(reference, slot - 8, TILE) for reference in references]
     top = max(thumb.height for thumb in thumbs) + 8
-    step = GUTTER + height + CAPTION
+    step = GUTTER + height + (CAPTION if captions else 0)
     canvas = Pillow.new("RGBA", (width, top + step * len(panels)))
     draw = ImageDraw.Draw(canvas)
     centres = [slot * (person + 0.5) for person in range(len(references))]
@@ -70,7 +73,8 @@ def card(references: Sequence[Image], panels: Sequence[Panel]) -> Pillow.Image:
         picture = Pillow.fromarray(panel.picture).resize((width, height), Pillow.Resampling.LANCZOS)
         canvas.paste(picture, (0, start + GUTTER))
         _draw_faces(draw, panel, centres, start, zoom)
-        _draw_caption(draw, panel, start + GUTTER + height)
+        if captions:
+            _draw_caption(draw, panel, start + GUTTER + height)
     return canvas
 
 

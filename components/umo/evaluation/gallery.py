@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from umo.data.schema import Image
 from umo.errors import DiffersError, NotFoundError, UsageError
@@ -165,6 +166,7 @@ def _view(comparison: Comparison, label: str, index: int, places: Places) -> Vie
                     similarity=similarity,
                 )
             ],
+            captions=False,
         )
 
     counts = {
@@ -198,7 +200,7 @@ def _read(folder: Path, name: str, cells: int = 1) -> Image:
     path = folder / (cell["file"] if cell else name)
     try:
         with Pillow.open(path) as stored:
-            pixels: Image = np.asarray(stored.convert("RGB"))
+            pixels: Image = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     except FileNotFoundError:
         raise NotFoundError(f"no picture at {path}", hint="name the folder it is in") from None
     except OSError as error:

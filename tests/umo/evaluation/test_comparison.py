@@ -159,6 +159,8 @@ def test_only_equal_terms_are_compared(tmp_path: Path) -> None:
     base = one("base")
     with pytest.raises(DiffersError, match="pack of base is open, of other xverse"):
         compare([base, one("other", pack="xverse")])
+    with pytest.raises(DiffersError, match="look of base is , of other again"):
+        compare([base, one("other", look="again")])
     version = {"name": "xversebench-multi", "version": "1" * 64, "items": 1, "pictures": 4}
     with pytest.raises(DiffersError, match="version of base"):
         compare([base, one("other", benchmark=version)])

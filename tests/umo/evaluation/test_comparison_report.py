@@ -150,7 +150,7 @@ def test_a_cell_of_a_grid_is_cut_out(tmp_path: Path) -> None:
     assert exhibit.shot.number == 2
     view = exhibit.views[0]
     with Pillow.open(io.BytesIO(base64.b64decode(view.uri.partition(",")[2]))) as drawn:
-        red, green, _ = np.asarray(drawn.convert("RGB"))[view.height - 80, view.width // 2].tolist()
+        red, green, _ = np.asarray(drawn.convert("RGB"))[view.height - 20, view.width // 2].tolist()
     assert green > red + 100
 
 

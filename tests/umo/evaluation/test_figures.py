@@ -80,3 +80,10 @@ def test_sizes(people: int, shape: tuple[int, int]) -> None:
     sheet = grid([single, double, single], columns=2)
     assert sheet.width > 2 * single.width
     assert sheet.height > double.height + single.height
+
+
+def test_captions_may_be_left_to_the_page() -> None:
+    one = panel(FACES, [[0.9, 0.1], [0.1, 0.8]])
+    whole, bare = (card(REFERENCES, [one], captions=captions) for captions in (True, False))
+    assert whole.crop((0, 0, *bare.size)).tobytes() == bare.tobytes()
+    assert whole.height > bare.height
