@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from umo.errors import UsageError
-from umo_cli import compare
+from umo_cli import compare, measure
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
@@ -20,6 +20,8 @@ from umo_cli.output import print_manifest, progress_bar, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 app.command("compare")(compare.compare)
+app.command("measure")(measure.measure)
+app.command("convert")(measure.convert)
 
 
 @app.callback(invoke_without_command=True)

@@ -58,7 +58,7 @@ class Engine:
         Args:
             folder: `lora.safetensors` and its manifest.
             base: `embedded`, or the folder of the base that it was tuned on.
-            pack: `open`, or `insightface:FOLDER`.
+            pack: Face pack, see `umo.faces.packs.load_pack`.
             version: What replies call it.
 
         Raises:

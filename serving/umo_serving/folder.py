@@ -132,7 +132,7 @@ class Folder:
             model: A folder that `umo train` wrote.
             version: What to call it.
             base: `embedded`, or the folder of its base.
-            pack: `open`, or `insightface:FOLDER`.
+            pack: Face pack, see `umo.faces.packs.load_pack`.
 
         Returns:
             Name of its Triton model.

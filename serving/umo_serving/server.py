@@ -40,7 +40,7 @@ def prepare(
         model: A folder that `umo train` wrote, to serve without a registry; None serves what was
             deployed before.
         base: `embedded`, or the folder of the model's base.
-        pack: `open`, or `insightface:FOLDER`.
+        pack: Face pack, see `umo.faces.packs.load_pack`.
 
     Raises:
         NotFoundError: There is no tritonserver, or no model.

@@ -7,6 +7,7 @@ from pathlib import Path
 from umo.bases.protocol import ReferenceModel
 from umo.errors import DiffersError
 from umo.formats import lora as formats
+from umo.keys import differences
 
 LORA = "lora.safetensors"
 FULL = "transformer.safetensors"
@@ -40,7 +41,7 @@ def tuned(base: ReferenceModel, path: Path | None) -> Iterator[None]:
         own = {key: tensor.clone() for key, tensor in base.transformer.state_dict().items()}
         theirs = formats.read(path)
         shapes = ({k: tuple(t.shape) for k, t in state.items()} for state in (own, theirs))
-        if problems := formats.differences(*shapes):
+        if problems := differences(*shapes):
             raise DiffersError(f"{path} does not fit {base.name}: {problems}")
         base.transformer.load_state_dict(theirs)
         try:

@@ -30,9 +30,12 @@ from umo.faces.packs import ARCFACE_TEMPLATE, FacePack, load_pack
 from umo.faces.retinaface import RetinaFace
 from umo.faces.retinaface_network import RetinaFaceNetwork
 from umo.files import read_manifest
+from umo.keys import differences
 
 SIDE = 112
 DIM = 512
+NAMED = 8
+"""Keys of each kind that a refusal names."""
 COUNTER = "num_batches_tracked"
 """Of a batch normalisation: counts steps of training, and some files have it, some not."""
 
@@ -83,6 +86,7 @@ def load_published(kind: str, folder: Path) -> FacePack:
 
     Raises:
         NotFoundError: The folder, its manifest or a file that the pack needs is missing.
+        UsageError: A file is not safetensors.
         DiffersError: A file is not the one of the manifest, or does not fit its network.
     """
     if not folder.is_dir():
@@ -98,8 +102,6 @@ def load_published(kind: str, folder: Path) -> FacePack:
             f"the pack {kind} needs {files}, {folder} was made without",
             hint="convert all of its .pth files together",
         )
-    network = RetinaFaceNetwork()
-    network.load_state_dict(read_weights(NETWORKS[DETECTOR], folder))
     parts = {role: _embedder(NETWORKS[role], folder) for role in there - {DETECTOR}}
     licences = {role: NETWORKS[role].licence for role in there}
     digests = {NETWORKS[role].file: manifest["files"][NETWORKS[role].file] for role in there}
@@ -112,31 +114,12 @@ def load_published(kind: str, folder: Path) -> FacePack:
     return FacePack(
         name=f"{kind}:{folder}",
         digest=digest({"pack": kind, **digests}),
-        detector=RetinaFace(network, bgr=kind == "umo"),
+        detector=RetinaFace(_network(NETWORKS[DETECTOR], folder), bgr=kind == "umo"),
         reward=parts[REWARD],
         judge=parts[JUDGE],
         licences=licences,
         commercial=False,
     )
-
-
-def read_weights(network: Published, folder: Path) -> dict[str, Tensor]:
-    """The weights of a network, float32, that fit it.
-
-    Raises:
-        NotFoundError: There is no such file.
-        UsageError: It is not safetensors.
-        DiffersError: A key is missing, unexpected or of another shape; it names the keys.
-    """
-    path = folder / network.file
-    if not path.is_file():
-        raise NotFoundError(f"no weights at {path}")
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise UsageError(f"{path} is not a safetensors file: {error}") from error
-    check(tensors, network, path)
-    return {name: value.float() for name, value in tensors.items()}
 
 
 def check(tensors: Mapping[str, Tensor], network: Published, path: Path) -> None:
@@ -146,39 +129,33 @@ def check(tensors: Mapping[str, Tensor], network: Published, path: Path) -> None
         DiffersError: A key is missing, unexpected or of another shape; it names the keys.
     """
     with torch.device("meta"):
-        expected = _shapes(network.build().state_dict())
-    found = _shapes(tensors)
-    groups = (
-        ("missing", sorted(expected.keys() - found.keys())),
-        ("unexpected", sorted(found.keys() - expected.keys())),
-        (
-            "other shape",
-            [
-                f"{key} is {list(found[key])}, not {list(expected[key])}"
-                for key in sorted(expected.keys() & found.keys())
-                if expected[key] != found[key]
-            ],
-        ),
-    )
-    if differences := "; ".join(f"{label}: {_few(keys)}" for label, keys in groups if keys):
-        raise DiffersError(f"{path} does not fit {network.build.__name__}: {differences}")
+        expected = network.build().state_dict()
+    if wrong := differences(_shapes(expected), _shapes(tensors), most=NAMED):
+        raise DiffersError(f"{path} does not fit {network.build.__name__}: {wrong}")
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {key: tuple(t.shape) for key, t in tensors.items() if not key.endswith(COUNTER)}
 
 
-def _few(keys: list[str], shown: int = 8) -> str:
-    rest = f" and {len(keys) - shown} more" if len(keys) > shown else ""
-    return ", ".join(keys[:shown]) + rest
+def _network(published: Published, folder: Path) -> nn.Module:
+    """A network with its weights, float32."""
+    path = folder / published.file
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UsageError(f"{path} is not a safetensors file: {error}") from error
+    check(tensors, published, path)
+    with torch.device("meta"):
+        network = published.build()
+    weights = {name: value.float() for name, value in tensors.items()}
+    network.load_state_dict(weights, assign=True)
+    return network
 
 
 def _embedder(published: Published, folder: Path) -> FaceEmbedder:
-    with torch.device("meta"):
-        network = published.build()
-    network.load_state_dict(read_weights(published, folder), assign=True)
     return FaceEmbedder(
-        network,
+        _network(published, folder),
         size=SIDE,
         template=torch.tensor(ARCFACE_TEMPLATE),
         mean=torch.zeros(DIM),

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from umo.faces.detect import Faces
 from umo.faces.nms import nms
-from umo.faces.retinaface_network import RetinaFaceNetwork
 
 STRIDES = (8, 16, 32)
 SIDES = ((16, 32), (64, 128), (256, 512))
@@ -31,7 +30,7 @@ class RetinaFace(nn.Module):
     """RetinaFace on a ResNet-50; a batch of pictures takes one pass of the network.
 
     Args:
-        network: With its weights.
+        network: A `RetinaFaceNetwork` with its weights.
         bgr: Whether it is fed BGR, as it was trained (facexlib, UMO's reward), or RGB, as facer and
             so XVerse's scripts do.
         threshold: Least score, 0 to 1.
@@ -39,9 +38,7 @@ class RetinaFace(nn.Module):
 
     means: Tensor
 
-    def __init__(
-        self, network: RetinaFaceNetwork, *, bgr: bool = True, threshold: float = 0.8
-    ) -> None:
+    def __init__(self, network: nn.Module, *, bgr: bool = True, threshold: float = 0.8) -> None:
         super().__init__()
         self.network = network
         self.bgr = bgr

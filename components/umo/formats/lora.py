@@ -14,6 +14,7 @@ from torch import Tensor
 
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import atomic_path
+from umo.keys import differences
 
 Sizes = Mapping[str, tuple[int, int]]
 """Inputs and outputs of each adapted layer, by its name."""
@@ -113,20 +114,3 @@ def scatter(lora: Lora, names: Names) -> dict[str, Tensor]:
         for layer, pair in lora.items()
         for key, tensor in zip(names.keys(layer), (pair.down, pair.up), strict=True)
     }
-
-
-def differences(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
-) -> str:
-    """What differs between the shapes by key that a file must have and has; empty if nothing."""
-    shapes = [
-        f"{key} is {found[key]}, not {expected[key]}"
-        for key in sorted(expected.keys() & found.keys())
-        if expected[key] != found[key]
-    ]
-    groups = (
-        ("missing", sorted(expected.keys() - found.keys())),
-        ("unexpected", sorted(found.keys() - expected.keys())),
-        ("other shape", shapes),
-    )
-    return "; ".join(f"{label}: {', '.join(keys)}" for label, keys in groups if keys)

@@ -32,7 +32,7 @@ def run(
     Args:
         config: How to compare.
         base: `embedded` or a folder.
-        pack: Face pack, `open` or `insightface:<folder>`.
+        pack: Face pack, see `umo.faces.packs.load_pack`.
         data: A dataset, a folder or `s3://bucket/prefix`, of people that were not tuned on.
         tuned: Folder that the train step wrote, or several by label. A single one is also compared
             with the shipped reference LoRA if that was tuned on the same base.

@@ -21,7 +21,7 @@ class RunConfig:
     base: str = "embedded"
     """`embedded` or a folder."""
     pack: str = "open"
-    """Face pack, `open` or `insightface:<folder>`."""
+    """Face pack, see `umo.faces.packs.load_pack`."""
     tune: RenderConfig = field(default_factory=lambda: RenderConfig(split="tune", samples=160))
     """People to tune on."""
     held_out: RenderConfig = field(

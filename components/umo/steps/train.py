@@ -36,7 +36,7 @@ def run(
     Args:
         config: What to optimise and how.
         base: `embedded` or a folder.
-        pack: Face pack, `open` or `insightface:<folder>`.
+        pack: Face pack, see `umo.faces.packs.load_pack`.
         data: A dataset: a folder, or `s3://bucket/prefix`.
         folder: Gets what `umo.training.rerefl.train` writes.
         progress: Called as that calls it.

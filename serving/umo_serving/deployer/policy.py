@@ -13,7 +13,7 @@ class Policy:
     base: str = "embedded"
     """`embedded`, or the folder of the base."""
     pack: str = "open"
-    """Face pack: `open`, or `insightface:FOLDER`."""
+    """Face pack, see `umo.faces.packs.load_pack`."""
     steps: int = 12
     """Denoising steps of a probe."""
     score: float = 0.4

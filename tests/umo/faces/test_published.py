@@ -137,7 +137,7 @@ def test_keys_and_shapes_are_strict(role: str) -> None:
     tensors["classifier.weight"] = tensors.pop(names[0])
     tensors[names[1]] = tensors[names[1]][:1]
     wrong = (
-        rf"missing: {names[0]}; unexpected: classifier\.weight; other shape: {names[1]} is \[1, "
+        rf"missing: {names[0]}; unexpected: classifier\.weight; other shape: {names[1]} is \(1, "
     )
     with pytest.raises(DiffersError, match=wrong):
         check(tensors, network, path)

@@ -1,0 +1,1 @@
+"""Measures of pictures beside identity, each by a model that the user names."""
