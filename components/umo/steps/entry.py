@@ -5,6 +5,7 @@ JSON text, digests are those of the steps before; a step refuses a folder that h
 """
 
 import json
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,7 +46,10 @@ def join(out: str, split: str, config: str, parts: list[str]) -> str:
 
 
 def train(out: str, config: str, base: str, pack: str, data: str) -> str:
-    """Tune the base on the tuning split, whose digest is `data`; the digest of its folder."""
+    """Tune the base on the tuning split, whose digest is `data`; the digest of its folder.
+
+    The environment's MLflow follows it, or the one in the run folder; the latter not on a cluster.
+    """
     layout = Layout(Path(out))
     with journal.step(layout.out, "train") as pen:
         from umo.steps.train import run
@@ -53,6 +57,7 @@ def train(out: str, config: str, base: str, pack: str, data: str) -> str:
         from umo.training.rerefl import RereflConfig
 
         lineage.expect(layout.data("tune"), data)
+        here = None if os.environ.get(journal.RUN) else Store.local(layout.out)
         return pen.finish(
             run(
                 _parse(RereflConfig, config),
@@ -61,7 +66,7 @@ def train(out: str, config: str, base: str, pack: str, data: str) -> str:
                 data=layout.data("tune"),
                 folder=layout.train,
                 progress=pen.progress,
-                store=Store.followed() or Store.local(layout.out),
+                store=Store.followed() or here,
             )
         )
 
