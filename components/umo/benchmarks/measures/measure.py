@@ -15,11 +15,12 @@ from transformers.utils import logging
 
 from umo.data.schema import Image
 from umo.errors import NotFoundError, UsageError
+from umo.evaluation import criteria
 from umo.files import sha256
 
 logging.disable_progress_bar()
 
-MEASURES = ("prompt_following", "picture_quality", "ip_sim", "diversity", "dpg")
+MEASURES = tuple(criteria.MEASURES)
 """Every measure, by its name in scores.json."""
 HUB = "hub:"
 """Before the name of a model on the Hugging Face hub, which is then downloaded."""
