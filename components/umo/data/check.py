@@ -103,6 +103,8 @@ def _problems(row: Row) -> Iterator[str]:
     for name in ("prompt", "source", "licence", "consent"):
         if not row[name]:
             yield f"no {name}"
+    if not row["identities"]:
+        yield "nobody in it"
     if row["split"] not in SPLITS:
         yield f"a split that is not one of {', '.join(SPLITS)}"
     try:

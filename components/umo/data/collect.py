@@ -6,6 +6,7 @@ Rows are copied as they are stored; no picture is decoded.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def split(source: Place, out: Path, shares: Mapping[str, float], *, seed: int, c
             "split_from": dataset.digest,
             "shares": dict(shares),
             "seed": seed,
-            "left_out": sum(len(names) > 1 for names in chosen),
+            "left_out": sum(len(names) != 1 for names in chosen),
             **carried(dataset),
         }
         write_rows(_dealt(dataset, chosen, name), out / name, facts)
@@ -219,10 +220,9 @@ def _together(people: Sequence[Sequence[str]]) -> dict[str, str]:
             identity = parent[identity]
         return identity
 
-    for first, *others in people:
-        for other in others:
-            a, b = sorted((root(first), root(other)))
-            parent[b] = a
+    for first, other in (pair for identities in people for pair in pairwise(identities)):
+        a, b = sorted((root(first), root(other)))
+        parent[b] = a
     return {identity: root(identity) for identity in parent}
 
 

@@ -26,7 +26,7 @@ from umo.data.collect import FORGOTTEN, Place, hashed
 from umo.data.location import S3, staged
 from umo.data.rows import Row
 from umo.data.shards import KIND, Dataset, fill
-from umo.errors import NotFoundError, UmoError, UsageError
+from umo.errors import DiffersError, NotFoundError, UmoError, UsageError
 from umo.files import MANIFEST, manifest_text, read_manifest, write_text
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<old>\.old)?")
@@ -142,8 +142,16 @@ def _recover(root: Path) -> None:
 def _sealed(root: Path, kind: str) -> Iterator[Path]:
     """Folders in `root`, or it, with a manifest of a kind."""
     for path in sorted(root.rglob(MANIFEST)):
-        if read_manifest(path.parent).get("kind") == kind:
+        if _facts(path.parent).get("kind") == kind:
             yield path.parent
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """What a folder's manifest says; nothing if there is none, or one of somebody else."""
+    try:
+        return read_manifest(folder)
+    except (NotFoundError, DiffersError):
+        return {}
 
 
 def _holds(dataset: Dataset, traces: Traces) -> bool:
@@ -162,7 +170,7 @@ def _derived(root: Path, traces: Traces) -> Iterator[Deletion]:
     for path in sorted(root.rglob(MANIFEST)):
         if not path.exists():
             continue
-        facts = read_manifest(path.parent)
+        facts = _facts(path.parent)
         made_from = {facts.get("dataset"), _of(facts.get("lineage"), "dataset", "digest")}
         if facts.get("kind") in MODELS and facts.get("data") in traces.digests:
             yield Deletion(place=str(path.parent), done="was tuned on it: tune again without")
@@ -220,8 +228,8 @@ def _rest(root: Path, traces: Traces) -> Iterator[Deletion]:
         if not file.exists() or not traces.within(file):
             continue
         folders = (folder for folder in file.parents if folder.is_relative_to(root))
-        owner = next((folder for folder in folders if (folder / MANIFEST).is_file()), file)
-        if owner == file or read_manifest(owner).get("kind") != KIND:
+        owner = next((folder for folder in folders if _facts(folder)), file)
+        if owner == file or _facts(owner)["kind"] != KIND:
             _remove(owner)
             yield Deletion(place=str(owner), done="removed")
 

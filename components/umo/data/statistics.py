@@ -6,6 +6,8 @@ from typing import Any
 from umo.data.rows import Row
 
 FACTS = ("split", "source", "licence", "consent")
+MOST = 20
+"""Values that are counted one by one; photographs have thousands of sizes."""
 OPTIONAL = ("landmarks", "embeddings", "quality")
 
 
@@ -45,6 +47,13 @@ class Statistics:
             "identities": len(self._identities),
             "picture_bytes": self._bytes,
             "views": self._views,
-            **{name: dict(sorted(counts.items())) for name, counts in self._counts.items()},
+            **{name: _most(counts) for name, counts in self._counts.items()},
             "with": dict(self._present),
         }
+
+
+def _most(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent values, and how often there were `others`."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    others = sum(count for _, count in ranked[MOST:])
+    return dict(sorted(ranked[:MOST])) | ({"others": others} if others else {})

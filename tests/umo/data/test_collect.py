@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,8 @@ from umo.data.schema import Sample
 from umo.data.shards import Dataset, write_dataset
 from umo.errors import DeniedError, UsageError
 from umo.files import read_manifest, write_manifest
+
+EMPTY = np.zeros((0, 4), np.float32)
 
 
 def write(folder: Path, *samples: Sample, **facts: Any) -> Path:
@@ -144,6 +147,15 @@ def test_numbers_of_people_are_balanced(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             balance(folder, tmp_path / "no", shares, seed=0)
+
+
+def test_a_sample_of_nobody_is_left_out_and_counted(tmp_path: Path) -> None:
+    nobody = replace(drawn("0", "ann"), identities=(), references=(), views=(), boxes=EMPTY)
+    nobody = replace(nobody, landmarks=None, embeddings=None)
+    folder = write(tmp_path / "data", nobody, drawn("1", "ann"), drawn("2", "bob"))
+    split(folder, tmp_path / "out", {"tune": 0.5, "held-out": 0.5}, seed=0, cut=False)
+    assert read_manifest(tmp_path / "out/tune")["left_out"] == 1
+    assert [(one.kind, one.first[0]) for one in check([folder])] == [("nobody in it", "0")]
 
 
 def test_check_finds_what_is_wrong(tmp_path: Path, first: Path) -> None:

@@ -196,6 +196,15 @@ def test_the_manifest_says_what_a_dataset_holds(tmp_path: Path) -> None:
     }
 
 
+def test_only_the_most_frequent_sizes_are_counted_one_by_one(tmp_path: Path) -> None:
+    targets = [np.zeros((16, 16 + index // 2, 3), np.uint8) for index in range(60)]
+    many = [replace(make(index), target=target) for index, target in enumerate(targets)]
+    write_dataset(many, tmp_path / "data", {})
+    sizes = Dataset(tmp_path / "data").manifest["statistics"]["size"]
+    assert len(sizes) == 21
+    assert (sizes["others"], sum(sizes.values())) == (20, 60)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
