@@ -59,12 +59,7 @@ class Location:
         Raises:
             OSError: It is not there or cannot be reached.
         """
-        path = f"{self.path}/{name}"
-        if isinstance(self.system, fs.LocalFileSystem):
-            import pyarrow as pa
-
-            return pa.memory_map(path)
-        return self.system.open_input_file(path)
+        return self.system.open_input_file(f"{self.path}/{name}")
 
     def send(self, folder: Path) -> None:
         """Replace what is there by the files of `folder`, the manifest last.
