@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from services.mlflow_server import Registry as MlflowServer
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import MANIFEST, read_manifest, sha256, write_manifest
 from umo.registry import CHAMPION, MANIFEST_TAG, Registry, candidates
@@ -76,6 +77,21 @@ def test_files_of_a_version_verify(registry: Registry, run: Run, tmp_path: Path)
     assert Path(registry.address(version.run, "model/lora.safetensors")).is_file()
     with pytest.raises(NotFoundError), registry.files(version.run, "nothing"):
         pass
+
+
+def test_files_come_by_the_server(
+    sqlite_registry: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never by a signed URL of the S3 behind it, which pods and laptops cannot reach."""
+    for name, value in sqlite_registry.environment("trainer").items():
+        monkeypatch.setenv(name, value)
+    store = Store.of_run(tmp_path)
+    run = Run.open(store, name="by the server", identity="by the server")
+    registry = Registry(store)
+    version = registry.register(run, model(tmp_path / "a", 8.0), model="by-the-server")
+    with registry.files(version.run) as stored:
+        assert read_manifest(stored, verify=True)["kind"] == "lora"
+    assert "/presigned/" not in sqlite_registry.log.read_text()
 
 
 def test_what_is_not_there_is_named(registry: Registry, run: Run, tmp_path: Path) -> None:
