@@ -64,6 +64,18 @@ def test_no_account_outside_of_its_part(manifests: list[Manifest]) -> None:
                 assert name in admin.get(key, {name}), f"{name} has {key}"
 
 
+def test_nobody_migrates_mlflow_beside_its_server(manifests: list[Manifest]) -> None:
+    """Two who make MLflow's empty databases at once end one another: only hooks do, before it."""
+    for one in manifests:
+        if one["kind"] == "Job":
+            migrates = [
+                c["command"][:2] == ["mlflow", "db"]
+                for c in containers(one["spec"]["template"]["spec"])
+            ]
+            assert any(migrates) == ("migrate" in one["metadata"]["name"])
+            assert any(migrates) <= ("helm.sh/hook" in one["metadata"]["annotations"])
+
+
 def test_commands_exist(manifests: list[Manifest]) -> None:
     """Every `umo` command and option, and every module, is one of this version."""
     seen = set()
