@@ -30,7 +30,7 @@ from umo.errors import DiffersError, NotFoundError, UmoError, UsageError
 from umo.files import MANIFEST, manifest_text, read_manifest, write_text
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<old>\.old)?")
-"""Names that `umo.files` gives to what it has not finished."""
+"""Names that `umo.files` gives to what it has not finished, beside what that is to replace."""
 MODELS = ("lora", "base")
 SHORTEST = 8
 """Bytes of an id that can be told from chance in a file that is no text."""
@@ -127,16 +127,16 @@ def _recover(root: Path) -> None:
     Raises:
         UmoError: It cannot be removed.
     """
-    inside = sorted(root.rglob(".*")) if root.is_dir() else []
-    for left in [*root.absolute().parent.glob(f".{root.name}.*"), *inside]:
+    hidden = [*root.absolute().parent.glob(f".{root.name}.*"), *root.rglob(".*")]
+    for left in sorted(hidden, key=lambda path: path.suffix != ".old"):
         match = LEFTOVER.fullmatch(left.name)
         if match is None or not left.exists():
             continue
         whole = left.with_name(match["name"])
-        if match["old"] and not whole.exists():
-            left.rename(whole)
-        else:
+        if whole.exists():
             _remove(left)
+        elif match["old"]:
+            left.rename(whole)
 
 
 def _sealed(root: Path, kind: str) -> Iterator[Path]:

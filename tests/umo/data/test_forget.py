@@ -53,6 +53,7 @@ def work(tmp_path: Path) -> Path:
         (work / f"lora-{name}").mkdir()
         write_manifest(work / f"lora-{name}", {"kind": "lora", "data": made["dataset"]})
     (work / "harvest").mkdir()
+    (work / ".settings.metadata").write_text("of somebody else")
     np.save(work / "harvest/faces.npy", SAMPLES[0].embeddings[:1])
     (work / "harvest/clusters.json").write_text(json.dumps({"people": [PERSON]}))
     (work / "harvest/manifest.json").write_text('{"not": "ours"}')
@@ -137,7 +138,7 @@ def test_nothing_of_a_person_remains_and_nothing_else_goes(work: Path) -> None:
     assert done == {str(work / name): "removed" for name in gone}
     assert names(work) == {
         *("data", "others", "cache", "harvest", "gallery-others", "scores-others"),
-        *("lora-data", "lora-others"),
+        *("lora-data", "lora-others", ".settings.metadata"),
     }
     assert read_manifest(work / "others") == others
 
