@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from umo_cli import data_change
+from umo_cli.harvest import harvest
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
@@ -26,6 +27,7 @@ from umo_cli.output import (
 )
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+app.command()(harvest)
 
 FolderArgument = Annotated[
     str,

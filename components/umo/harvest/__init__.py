@@ -1,0 +1,1 @@
+"""Harvest: training samples out of folders of photos and videos of real people."""
