@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from umo.errors import UsageError
-from umo_cli import compare, measure
+from umo_cli import compare, evaluate_benchmarks, measure
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
@@ -19,6 +19,10 @@ from umo_cli.options import (
 from umo_cli.output import print_manifest, progress_bar, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
+app.command("rendered")(evaluate_benchmarks.rendered)
+app.command("people")(evaluate_benchmarks.people)
+app.command("xversebench")(evaluate_benchmarks.xversebench)
+app.command("omnicontext")(evaluate_benchmarks.omnicontext)
 app.command("compare")(compare.compare)
 app.command("measure")(measure.measure)
 app.command("convert")(measure.convert)

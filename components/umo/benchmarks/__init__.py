@@ -1,0 +1,1 @@
+"""Benchmarks: adapters of their items, painting, looking at faces, and scores that others read."""
