@@ -62,7 +62,7 @@ class Harvested:
     reused: bool
     """Whether it was there already."""
     seconds: dict[str, float]
-    """Spent in each part by all processes; empty where nothing was left to do."""
+    """Spent by a core in each part, all processes; empty where nothing was left to do."""
 
 
 def work_folder(work: Path, config: HarvestConfig, listing: Listing, pack: FacePack) -> Path:

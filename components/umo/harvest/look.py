@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
+from time import thread_time
 from typing import TypeVar
 
 import cv2
@@ -53,19 +53,19 @@ class LookConfig:
 
 
 class Clock:
-    """Seconds spent in each part of the work."""
+    """Seconds that a core spent in each part of the work; other programs do not change them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Add the time of the body to a part."""
-        start = perf_counter()
+        """Add the time that this thread works in the body to a part."""
+        start = thread_time()
         try:
             yield
         finally:
-            self.seconds[name] += perf_counter() - start
+            self.seconds[name] += thread_time() - start
 
 
 @dataclass(frozen=True, kw_only=True)

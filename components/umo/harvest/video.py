@@ -149,4 +149,5 @@ def distance(p: NDArray[np.float32], q: NDArray[np.float32]) -> float:
 
 
 def _rgb(frame: Any) -> Image:
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    pixels: Image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    return pixels
