@@ -21,7 +21,6 @@ from umo.bases.protocol import device_of
 from umo.data.schema import Image
 from umo.evaluation.measure import Seen
 from umo.evaluation.metrics import Values
-from umo.faces.align import align
 from umo.faces.packs import FacePack
 from umo.pixels import to_float
 
@@ -72,7 +71,7 @@ def _embed_first(pack: FacePack, cuts: Sequence[Tensor]) -> Tensor:
         if len(faces):
             image, first = to_float(cut)[None], faces.landmarks[:1]
             owner = torch.zeros(1, dtype=torch.long, device=cut.device)
-            crops.append(align(image, first, owner, judge.template, judge.size))
+            crops.append(judge.crops(image, first, owner))
             rows.append(row)
     if rows:
         embeddings[rows] = judge(torch.cat(crops))

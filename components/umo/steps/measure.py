@@ -13,9 +13,6 @@ from math import isqrt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image as Pillow
-
 from umo.benchmarks.measures.dino import Dino
 from umo.benchmarks.measures.diversity import Diversity
 from umo.benchmarks.measures.dpg import Dpg
@@ -23,7 +20,7 @@ from umo.benchmarks.measures.ip_sim import Finder, IpSim, read_subjects
 from umo.benchmarks.measures.measure import MEASURES, Measure, Painted
 from umo.benchmarks.measures.picture_quality import PictureQuality
 from umo.benchmarks.measures.prompt_following import PromptFollowing
-from umo.data.schema import Image
+from umo.benchmarks.pictures import read_cells
 from umo.errors import DiffersError, NotFoundError, UmoError, UsageError
 from umo.files import MANIFEST, atomic_folder, read_manifest, write_manifest, write_text
 from umo.steps.journal import Progress, ignore
@@ -168,7 +165,7 @@ def _measure(
     try:
         if len(found := files.get(name, [])) != 1:
             raise NotFoundError(f"there are {len(found)} files of that name")
-        cells = _read_cells(found[0], grid)
+        cells = read_cells(found[0].read_bytes(), grid)
     except UmoError as unreadable:
         failures[name] = str(unreadable)
         return
@@ -176,20 +173,6 @@ def _measure(
     for entry, value in zip(entries, values, strict=True):
         if value is not None:
             entry["measures"][measure.name] = round(value, DECIMALS)
-
-
-def _read_cells(path: Path, grid: int) -> list[Image]:
-    """The `grid` x `grid` pictures of a PNG, row by row."""
-    try:
-        with Pillow.open(path) as opened:
-            pixels = np.array(opened.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise UmoError(f"the picture is damaged: {' '.join(str(error).split())}") from error
-    height, width, _ = pixels.shape
-    if height % grid or width % grid:
-        raise UmoError(f"{width} x {height} px is no grid of {grid} x {grid}")
-    cells = pixels.reshape(grid, height // grid, grid, width // grid, 3).swapaxes(1, 2)
-    return [np.ascontiguousarray(cell) for row in cells for cell in row]
 
 
 def _write(folder: Path, scores: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
