@@ -57,3 +57,20 @@ def rereflops(
         typer.echo(f"device: {result['device']}")
         header, *lines = rows(result)
         print_table(lines, header=header)
+
+
+@app.command()
+def serving(output: OutputOption = "table") -> None:
+    """Account for the GPU memory of serving FLUX.1-dev, in bfloat16 and in 8 bits.
+
+    The weights are random; it is all computed on torch's meta device, which needs no GPU.
+    """
+    with work_on_stderr():
+        from umo.training.footprint import footprint, rows
+
+        result = footprint()
+    if output == "json":
+        print_json(result)
+    else:
+        header, *lines = rows(result)
+        print_table(lines, header=header)

@@ -7,7 +7,7 @@ import typer
 
 from umo.errors import UsageError
 from umo_cli.model_options import ModelArgument, RunOption, connect
-from umo_cli.options import BaseOption, FacesOption, OutputOption
+from umo_cli.options import FacesOption, OutputOption, WeightsOption
 from umo_cli.output import print_facts, print_json, work_on_stderr
 
 
@@ -29,8 +29,17 @@ def deploy(
     score: Annotated[
         float, typer.Option(min=-1.0, max=1.0, help="Least identity score of the first picture.")
     ] = 0.4,
-    base: BaseOption = "embedded",
+    bases: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--base",
+            metavar="FOLDER",
+            help="Folder of a base besides `embedded`; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     faces: FacesOption = "open",
+    weights: WeightsOption = "auto",
     output: OutputOption = "table",
 ) -> None:
     """Serve the champion of a model: verify, load, try it out, then let it answer.
@@ -40,11 +49,12 @@ def deploy(
     """
     with work_on_stderr():
         from umo_serving.deployer import Deployer, Policy
-        from umo_serving.folder import Folder
+        from umo_serving.folder import EMBEDDED, Folder
 
         policy = Policy(
-            base=base,
+            bases=(EMBEDDED, *(bases or ())),
             pack=faces,
+            weights=weights,
             score=score,
             shares=_shares(canary),
             seconds=seconds,

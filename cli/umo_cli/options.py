@@ -35,6 +35,12 @@ FacesOption = Annotated[
         "--faces", help="Face pack: `open`, or `insightface:`, `umo:` or `xverse:` and a folder."
     ),
 ]
+WeightsOption = Annotated[
+    Literal["auto", "float32", "bfloat16", "int8"],
+    typer.Option(
+        help="How to keep the base's weights; `auto`: bfloat16 on a GPU, float32 on a CPU."
+    ),
+]
 DatasetOption = Annotated[
     str, typer.Option("--data", help="A dataset: folder or s3://BUCKET/PREFIX.", show_default=False)
 ]

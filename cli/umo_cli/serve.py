@@ -8,7 +8,7 @@ import typer
 
 from umo_cli.deploy import deploy
 from umo_cli.generate import generate
-from umo_cli.options import BaseOption, FacesOption, HelpOption, OutputOption
+from umo_cli.options import BaseOption, FacesOption, HelpOption, OutputOption, WeightsOption
 from umo_cli.output import print_facts, print_json, print_table, work_on_stderr
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
@@ -53,6 +53,7 @@ def up(
     ] = None,
     base: BaseOption = "embedded",
     faces: FacesOption = "open",
+    weights: WeightsOption = "auto",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of HTTP.")] = 8000,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of gRPC.")] = 8001,
@@ -81,7 +82,7 @@ def up(
             inner_ports=(inner_port, inner_port + 1, inner_port + 2),
         )
         place = Folder(folder.resolve())
-        server.prepare(place, settings, model=model, base=base, pack=faces)
+        server.prepare(place, settings, model=model, base=base, pack=faces, weights=weights)
         if foreground:
             supervisor.run(place)
             return

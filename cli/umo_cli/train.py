@@ -35,6 +35,10 @@ def train(
         Path | None,
         typer.Option(help="Folder that keeps encoded datasets.", show_default=False),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="LoRA file to go on from.", show_default="a fresh LoRA"),
+    ] = None,
     output: OutputOption = "table",
 ) -> None:
     """Tune a LoRA on a base with the matching reward.
@@ -60,5 +64,6 @@ def train(
             checkpoints=checkpoints,
             cache=cache,
             store=Store.followed(),
+            start=start,
         )
     print_manifest(out, output)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
+from umo.training.memory import FULL, Precision
 from umo_serving.request import CancelledError
 
 
@@ -64,9 +65,10 @@ class Job:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Rows of jobs with equal shapes can be denoised together."""
+        """Rows of jobs with equal shapes can be denoised together, without any padding."""
         pictures = (self.rows[0].latents, *self.conditioning.references)
-        return (self.guidance, *(tuple(picture.shape[-3:]) for picture in pictures))
+        words = self.conditioning.text.shape[1]
+        return (self.guidance, words, *(tuple(picture.shape[-3:]) for picture in pictures))
 
 
 class Denoiser:
@@ -75,10 +77,12 @@ class Denoiser:
     Args:
         model: The model that paints.
         rows: Most rows of a batch.
+        precision: What velocities are computed in.
     """
 
-    def __init__(self, model: ReferenceModel, *, rows: int) -> None:
+    def __init__(self, model: ReferenceModel, *, rows: int, precision: Precision = FULL) -> None:
         self._model = model
+        self._precision = precision
         self._rows = rows
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -144,7 +148,8 @@ class Denoiser:
         now = torch.stack([job.sigmas[row.step] for job, row in batch])
         following = torch.stack([job.sigmas[row.step + 1] for job, row in batch])
         conditioning = Conditioning.joined([job.conditioning for job in jobs])
-        velocity = self._model.velocity(latents, now, conditioning, guidance=jobs[0].guidance)
+        with self._precision.autocast(latents.device):
+            velocity = self._model.velocity(latents, now, conditioning, guidance=jobs[0].guidance)
         moved = latents + (following - now)[:, None, None, None] * velocity
         clean = latents - now[:, None, None, None] * velocity
         for number, (_, row) in enumerate(batch):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from umo import signing
 from umo.bases import load_base
+from umo.bases.int8 import to_int8
+from umo.bases.layout import picture_size
 from umo.bases.protocol import Conditioning, ReferenceModel, device_of
 from umo.data.schema import Image
 from umo.errors import DiffersError, UsageError
@@ -18,9 +20,10 @@ from umo.faces.packs import FacePack, load_pack
 from umo.files import read_manifest
 from umo.pickles import danger
 from umo.pixels import to_bytes, to_float
+from umo.training.memory import FULL, Precision, choose_precision
 from umo_serving.batching import Denoiser, Job, start
+from umo_serving.folder import Weights
 from umo_serving.identity import match
-from umo_serving.layout import layout_of, picture_size
 from umo_serving.pictures import decode, encode, pixels
 from umo_serving.request import Progress, Reply, Request
 from umo_serving.steady import steady
@@ -39,27 +42,45 @@ class Engine:
         pack: Finds and compares faces.
         version: Version of the model.
         digest: sha256 of the LoRA.
+        precision: What velocities are computed in.
     """
 
-    def __init__(self, model: ReferenceModel, pack: FacePack, *, version: str, digest: str) -> None:
+    def __init__(
+        self,
+        model: ReferenceModel,
+        pack: FacePack,
+        *,
+        version: str,
+        digest: str,
+        precision: Precision = FULL,
+    ) -> None:
         self.version = version
         self.digest = digest
         self._model = model
         self._pack = pack
-        self._layout = layout_of(model.name)
-        self._denoiser = Denoiser(model, rows=ROWS)
+        self._layout = model.layout
+        self._denoiser = Denoiser(model, rows=ROWS, precision=precision)
 
     @classmethod
     def load(
-        cls, folder: Path, base: str = "embedded", pack: str = "open", *, version: str = ""
+        cls,
+        folder: Path,
+        base: str = "embedded",
+        pack: str = "open",
+        *,
+        version: str = "",
+        weights: Weights = "auto",
     ) -> "Engine":
         """Verify a tuned model and load it; where `UMO_VERIFY_KEY` is set, its signature too.
+
+        It is put on a GPU where there is one.
 
         Args:
             folder: `lora.safetensors` and its manifest.
             base: `embedded`, or the folder of the base that it was tuned on.
             pack: Face pack, see `umo.faces.packs.load_pack`.
             version: What replies call it.
+            weights: How the base's weights are kept; in `int8` the LoRA is merged into them.
 
         Raises:
             NotFoundError: The folder has no manifest, or the base or pack does not exist.
@@ -75,7 +96,9 @@ class Engine:
             raise UsageError(f"no {LORA} among {sorted(manifest['files'])}")
         if base != "embedded":
             refuse_pickles(Path(base))
-        model = load_base(base)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        precision = choose_precision("auto" if weights == "int8" else weights, device)
+        model = load_base(base, dtype=precision.dtype)
         wanted = manifest.get("base", {}).get("digest")
         if wanted != model.digest:
             raise DiffersError(
@@ -83,11 +106,21 @@ class Engine:
                 hint="name the base it was tuned on",
             )
         model.load_lora(folder / LORA)
-        device = device_of(model.transformer)
+        if weights == "int8":
+            model.merge_lora()
+            for network in model.large:
+                to_int8(network)
+        model.to(device)
         if device.type == "cpu":
             steady(model.transformer)
         pack_there = load_pack(pack).to(device)
-        return cls(model, pack_there, version=version, digest=manifest["files"][LORA])
+        return cls(
+            model,
+            pack_there,
+            version=version,
+            digest=manifest["files"][LORA],
+            precision=precision,
+        )
 
     def generate(
         self,

@@ -5,16 +5,22 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from umo.errors import NotFoundError, UsageError
+import umo
+from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.files import MANIFEST, atomic_folder, exclusive, read_manifest, write_text
 from umo_serving.routes import model_name
 
+Weights = Literal["auto", "float32", "bfloat16", "int8"]
+"""How a server keeps the weights of a base; `auto` is bfloat16 on a GPU, float32 on a CPU."""
+
 LOOPBACK = "127.0.0.1"
+EMBEDDED = "embedded"
 SERVED = "served.json"
 PACKAGE = Path(__file__).parent
 TEMPLATE = next(
@@ -125,26 +131,37 @@ class Folder:
             pass
         return file.read_text(encoding="utf-8").strip()
 
-    def stage(self, model: Path, *, version: str, base: str, pack: str) -> str:
+    def stage(
+        self,
+        model: Path,
+        *,
+        version: str,
+        bases: Sequence[str],
+        pack: str,
+        weights: Weights = "auto",
+    ) -> str:
         """Copy a tuned model into the repository, verified before and after.
 
         Args:
             model: A folder that `umo train` wrote.
             version: What to call it.
-            base: `embedded`, or the folder of its base.
+            bases: Where its base may be: `embedded`, or folders.
             pack: Face pack, see `umo.faces.packs.load_pack`.
+            weights: How the base's weights are kept.
 
         Returns:
             Name of its Triton model.
 
         Raises:
             NotFoundError: The folder has no manifest.
-            DiffersError: A file is not the one that the manifest names.
+            DiffersError: A file is not the one that the manifest names, or none of the bases is the
+                model's.
             UmoError: The repository could not be written; it is as it was before.
         """
         if not version.replace("-", "").replace("_", "").isalnum():
             raise UsageError(f"{version!r} cannot be a version", hint="use letters and digits")
         manifest = read_manifest(model, verify=True)
+        base = base_of(manifest, bases)
         name = model_name(version)
         for left in self.repository.glob(f".{name}.*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -156,7 +173,7 @@ class Folder:
                 (staged / "model" / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(model / file, staged / "model" / file)
             read_manifest(staged / "model", verify=True)
-            facts = {"version": version, "base": base, "pack": pack}
+            facts = {"version": version, "base": base, "pack": pack, "weights": weights}
             (staged / SERVED).write_text(json.dumps(facts) + "\n")
         return name
 
@@ -198,3 +215,29 @@ class Folder:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def base_of(manifest: Mapping[str, Any], bases: Sequence[str]) -> str:
+    """The base that a model was tuned on: `embedded`, or an absolute path.
+
+    Args:
+        manifest: Of the model.
+        bases: Where it may be: `embedded`, or folders.
+
+    Raises:
+        NotFoundError: One of the folders is not sealed.
+        DiffersError: None of them is the model's; names all digests.
+    """
+    wanted = manifest.get("base", {}).get("digest")
+    found = {}
+    for base in bases:
+        own = Path(umo.__file__).parent / "assets" / EMBEDDED
+        folder = own if base == EMBEDDED else Path(base).resolve()
+        found[base] = read_manifest(folder)["digest"]
+        if found[base] == wanted:
+            return base if base == EMBEDDED else str(folder)
+    known = ", ".join(f"{base} with {digest}" for base, digest in found.items())
+    raise DiffersError(
+        f"the model was tuned on base {wanted}, known is {known}",
+        hint="name the folder of that base with --base",
+    )

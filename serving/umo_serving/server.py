@@ -16,7 +16,7 @@ from umo.files import read_manifest
 from umo_serving import environment, probe, routes
 from umo_serving.admin import Admin
 from umo_serving.client.target import MODEL
-from umo_serving.folder import Folder, Settings
+from umo_serving.folder import Folder, Settings, Weights
 from umo_serving.supervisor import EXIT_SECONDS
 
 START_SECONDS = 900.0
@@ -31,6 +31,7 @@ def prepare(
     model: Path | None = None,
     base: str = "embedded",
     pack: str = "open",
+    weights: Weights = "auto",
 ) -> None:
     """Make a folder ready to be served from.
 
@@ -41,9 +42,11 @@ def prepare(
             deployed before.
         base: `embedded`, or the folder of the model's base.
         pack: Face pack, see `umo.faces.packs.load_pack`.
+        weights: How the base's weights are kept.
 
     Raises:
-        NotFoundError: There is no tritonserver, or no model.
+        NotFoundError: There is no tritonserver, or no model or base.
+        DiffersError: The model was tuned on another base.
         UsageError: A server runs there already, or a port is taken.
     """
     environment.find()
@@ -56,7 +59,7 @@ def prepare(
         _check_free(host, port)
     folder.prepare(settings)
     if model:
-        folder.stage(model, version=LOCAL, base=base, pack=pack)
+        folder.stage(model, version=LOCAL, bases=[base], pack=pack, weights=weights)
         digest = read_manifest(model)["files"]["lora.safetensors"]
         target = routes.Target(version=LOCAL, digest=digest)
         routes.write(folder.repository, routes.Routes(champion=target))

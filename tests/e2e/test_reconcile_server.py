@@ -49,7 +49,7 @@ def test_server_that_answers_with_another_version(
         assert (code, f"version 1, weights {first}" in str(drift["found"])) == (0, True)
         assert answering(server) == second.weights
 
-        server.folder.stage(tmp_path / "lora-1.0", version="1", base="embedded", pack="open")
+        server.folder.stage(tmp_path / "lora-1.0", version="1", bases=["embedded"], pack="open")
         server.admin.load(routes.model_name("1"))
         other = routes.Target(version="1", digest=first)
         routes.write(server.folder.repository, routes.Routes(champion=other))

@@ -104,6 +104,19 @@ def test_serving_may_reach_the_collector_that_it_is_told() -> None:
     assert "OTEL" not in str(rendered("minimal"))
 
 
+def test_serving_reads_the_bases_that_it_is_told() -> None:
+    manifests = {(one["kind"], one["metadata"]["name"]): one for one in rendered("gpu")}
+    pod = manifests["Deployment", "umo-umo-platform-serving"]["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "bases"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "bases", "readOnly": True}
+    for container in pod["containers"]:
+        (mount,) = [one for one in container["volumeMounts"] if one["name"] == "bases"]
+        assert (mount["mountPath"], mount["readOnly"]) == ("/bases", True)
+    (arguments,) = [one["args"] for one in pod["containers"] if one["name"] == "deployer"]
+    assert {"--weights=int8", "--base=/bases/uno", "--base=/bases/omnigen2"} < set(arguments)
+    assert "/bases" not in str(rendered("minimal"))
+
+
 def test_queries_ask_for_metrics_that_are_counted() -> None:
     """Every `umo_` metric of alerts, dashboards and KEDA is one that the gate counts."""
     import re

@@ -1,4 +1,8 @@
-"""Small bases of the real architectures, with random weights."""
+"""Small bases of the real architectures, with random weights, and a whole run of one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -14,6 +18,11 @@ from umo.bases.embedded import tiny
 from umo.bases.flux2 import Flux2Reference
 from umo.bases.flux_reference import FluxReference, Parts
 from umo.bases.kl import flux_autoencoder
+from umo.data.render import RenderConfig
+from umo.evaluation.evaluate import EvaluationConfig
+from umo.files import write_manifest
+from umo.steps.run import RunConfig
+from umo.training.config import RereflConfig
 
 
 def tiny_flux(seed: int = 0) -> FluxReference:
@@ -84,3 +93,23 @@ def tiny_flux2(seed: int = 0, *, distilled: bool = True) -> Flux2Reference:
         is_distilled=distilled,
     )
     return Flux2Reference(pipeline, name="tiny-flux2", digest="untrained")
+
+
+def save_base(folder: Path, make: Callable[[int], Any] = tiny) -> Path:
+    """A sealed folder of a base."""
+    folder.mkdir()
+    make(0).save(folder)
+    write_manifest(folder, {"kind": "base", "name": "tiny", "licence": "CC0-1.0"})
+    return folder
+
+
+def small_run(base: Path) -> RunConfig:
+    """A whole run of seven samples and two steps."""
+    return RunConfig(
+        base=str(base),
+        tune=RenderConfig(split="tune", samples=4, people={2: 1.0}),
+        held_out=RenderConfig(split="held-out", samples=3, people={2: 0.5, 3: 0.5}),
+        train=RereflConfig(steps=2, batch=2, rank=2, rollout_steps=2, window=(1, 2), log_every=1),
+        evaluation=EvaluationConfig(steps=2, resamples=20),
+        model="tiny",
+    )

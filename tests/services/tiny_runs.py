@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from services.bases import tiny_flux
 from services.processes import free_ports
 from services.tiny_training import TinyModel, tiny_pack
 from umo.bases.embedded import tiny
@@ -51,6 +52,8 @@ class Job:
     checkpoints: str | None = None
     flux: bool = False
     """Whether to tune a tiny FLUX with peft's LoRA instead of two linear layers."""
+    fused: bool = False
+    """Whether it is UNO's, where layers of the LoRA share a matrix."""
 
 
 def start(
@@ -137,7 +140,7 @@ def _work(job: Job, rank: int, port: int, die_at: int | None, crash_after: int |
         with joined(sharded=job.sharded) as world:
             train(
                 job.config,
-                base=tiny(0) if job.flux else TinyModel(),
+                base=_base(job),
                 dataset=Dataset(job.data),
                 pack=tiny_pack(),
                 out=job.out,
@@ -153,6 +156,12 @@ def _work(job: Job, rank: int, port: int, die_at: int | None, crash_after: int |
     if rank == 0 and die_at == -1:
         (job.out.parent / "changes").write_text(str(count()))
     os._exit(0)
+
+
+def _base(job: Job) -> Any:
+    if job.fused:
+        return tiny_flux()
+    return tiny(0) if job.flux else TinyModel()
 
 
 def _die_at(job: Job, number: int) -> Callable[[], int]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from umo.bases.protocol import Conditioning
+from umo.bases.protocol import LEVELS, Conditioning
 from umo.data.schema import Sample
 from umo.data.shards import Dataset, write_dataset
 from umo.errors import DiffersError
@@ -92,6 +92,9 @@ class TinyModel:
 
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:
         return 2 / (1 + 1 / torch.linspace(1, 0, steps + 1))
+
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        return self.sigmas(LEVELS - 1, height, width)
 
     def decode(self, latents: Tensor) -> Tensor:
         return F.pixel_shuffle(self.decoder(latents), 8)

@@ -1,10 +1,11 @@
 import io
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from services.bases import tiny_flux, tiny_flux2
+from umo.bases.omnigen2_tiny import tiny as tiny_omnigen2
 from umo.errors import DeniedError, DiffersError, UsageError
+from umo.faces.packs import FacePack
 from umo.files import write_manifest
 from umo.signing import VERIFY_KEY, keygen, sign
 from umo.training.rollout import sample
 from umo_serving.engine import Engine
+from umo_serving.folder import Weights
 from umo_serving.pictures import decode
 from umo_serving.request import CancelledError, Progress, Request
+from umo_serving.steady import steady
 
 from .conftest import change_manifest, tuned
 
@@ -170,6 +176,46 @@ def test_loads_what_was_trained(trained: Path, people: Sequence[bytes], engine: 
     assert np.abs(expected.astype(int) - found.astype(int)).max() <= 1
     assert len(load_file(trained / "lora.safetensors"))
     loaded.close()
+
+
+@pytest.mark.parametrize(("weights", "most"), [("bfloat16", 16), ("int8", 16)])
+def test_fewer_bits_paint_nearly_the_same(
+    trained: Path, people: Sequence[bytes], engine: Engine, weights: Weights, most: int
+) -> None:
+    loaded = Engine.load(trained, str(trained.parent / "base"), weights=weights)
+    request = Request(prompt=PROMPT, references=people[:2], steps=2)
+    expected, found = (pixels(e.generate(request).pngs[0]) for e in (engine, loaded))
+    loaded.close()
+    assert 0 < np.abs(expected.astype(int) - found.astype(int)).max() <= most
+
+
+@pytest.mark.parametrize(
+    "make", [tiny_flux, tiny_flux2, tiny_omnigen2], ids=["flux", "flux2", "omnigen2"]
+)
+def test_every_base_paints_alone_what_it_paints_in_company(
+    make: Callable[[int], Any], pack: FacePack, people: Sequence[bytes]
+) -> None:
+    model = make(0)
+    steady(model.transformer)
+    own = Engine(model, pack, version="1", digest="d" * 64)
+    requests = [
+        Request(
+            prompt=prompt,
+            references=people[:2],
+            seed=number,
+            steps=2,
+            guidance=2.0,
+            width=64,
+            height=80,
+        )
+        for number, prompt in enumerate(["Two people", "Two dogs at a table", "Two people"])
+    ]
+    alone = [own.generate(request).pngs for request in requests]
+    with ThreadPoolExecutor(3) as pool:
+        together = [reply.pngs for reply in pool.map(own.generate, requests)]
+    own.close()
+    assert together == alone
+    assert pixels(alone[0][0]).shape == (80, 64, 3)
 
 
 def test_a_changed_byte_is_refused(trained: Path) -> None:

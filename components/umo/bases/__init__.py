@@ -2,6 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from umo.bases.protocol import ReferenceModel
 from umo.errors import NotFoundError, UsageError
@@ -10,8 +13,12 @@ from umo.files import MANIFEST
 EMBEDDED = Path(__file__).parents[1] / "assets" / "embedded"
 
 
-def load_base(name: str = "embedded") -> ReferenceModel:
+def load_base(name: str = "embedded", *, dtype: torch.dtype = torch.float32) -> ReferenceModel:
     """The base of a name: `embedded`, or a sealed diffusers folder of FLUX, FLUX.2 or OmniGen2.
+
+    Args:
+        name: `embedded`, or the folder.
+        dtype: Of the transformer's weights.
 
     Raises:
         NotFoundError: The folder is no base.
@@ -19,20 +26,25 @@ def load_base(name: str = "embedded") -> ReferenceModel:
         DiffersError: A file is not the one that its manifest names.
     """
     folder = folder_of(name)
-    pipeline = _pipeline_of(folder)
+    index = _index(folder)
+    pipeline = str(index["_class_name"])
     if not (folder / MANIFEST).is_file():
         raise NotFoundError(f"{folder} has no {MANIFEST}", hint="seal it first: `umo bases seal`")
     if pipeline.startswith("OmniGen2"):
         from umo.bases.omnigen2 import OmniGen2
 
-        return OmniGen2.load(folder)
+        return OmniGen2.load(folder, dtype=dtype)
     if pipeline.startswith("Flux2"):
         from umo.bases.flux2 import Flux2Reference
 
-        return Flux2Reference.load(folder)
+        return Flux2Reference.load(folder, dtype=dtype)
+    if index.get("vae") == ["diffusers", "AutoencoderDC"]:
+        from umo.bases.embedded import Embedded
+
+        return Embedded.load(folder, dtype=dtype)
     from umo.bases.flux_reference import FluxReference
 
-    return FluxReference.load(folder)
+    return FluxReference.load(folder, dtype=dtype)
 
 
 def folder_of(name: str) -> Path:
@@ -40,8 +52,8 @@ def folder_of(name: str) -> Path:
     return EMBEDDED if name == "embedded" else Path(name)
 
 
-def _pipeline_of(folder: Path) -> str:
-    """The pipeline that a diffusers folder is of."""
+def _index(folder: Path) -> dict[str, Any]:
+    """What a diffusers folder says of itself: its pipeline and the class of each part."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise NotFoundError(
@@ -49,6 +61,8 @@ def _pipeline_of(folder: Path) -> str:
             hint="name a diffusers folder, or `embedded`",
         )
     try:
-        return str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+        parts: dict[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+        parts["_class_name"]
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{index} names no _class_name: {error!r}") from error
+    return parts

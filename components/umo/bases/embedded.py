@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import torch
 from diffusers import AutoencoderDC, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -18,6 +19,8 @@ from transformers import (
 )
 
 from umo.bases.flux_reference import FluxReference, Parts
+from umo.bases.layout import Tiles
+from umo.bases.protocol import LEVELS
 
 VOCABULARY = 512
 TEXT_LENGTH = 16
@@ -25,6 +28,24 @@ CLIP_WIDTH = 64
 T5_WIDTH = 96
 LATENT_CHANNELS = 16
 """The autoencoder shrinks by 8 and keeps this many channels."""
+
+
+class Embedded(FluxReference):
+    """The embedded base: FLUX's code, and habits of its own where it was trained otherwise.
+
+    It paints tiles, knows the noise levels of its roll-outs, and adapts queries, keys and values
+    each by itself.
+    """
+
+    layout = Tiles(side=96, most=4)
+
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        """`LEVELS` sigmas from 1 to 0: those of a roll-out."""
+        return self.sigmas(LEVELS - 1, height, width)
+
+    def fused_layers(self) -> list[tuple[str, ...]]:
+        """None."""
+        return []
 
 
 def new_autoencoder(*, seed: int) -> AutoencoderDC:
@@ -54,7 +75,7 @@ def new_base(
     width: int = 192,
     double_blocks: int = 2,
     single_blocks: int = 4,
-) -> FluxReference:
+) -> Embedded:
     """An untrained base around a trained autoencoder.
 
     Args:
@@ -108,7 +129,7 @@ def new_base(
             guidance_embeds=False,
             axes_dims_rope=(8, 12, 12),
         )
-    return FluxReference(
+    return Embedded(
         Parts(
             transformer=transformer,
             vae=vae,
@@ -123,7 +144,7 @@ def new_base(
     )
 
 
-def tiny(seed: int) -> FluxReference:
+def tiny(seed: int) -> Embedded:
     """A base with random weights and a narrow transformer, for trying things out quickly."""
     prompts = ["One person on a beach", "Two people side by side in a park"]
     vae = new_autoencoder(seed=seed)

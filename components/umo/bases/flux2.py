@@ -20,8 +20,9 @@ from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from umo.bases.flux2_pictures import Flux2Layout
 from umo.bases.lora import PeftLora
-from umo.bases.protocol import TOKEN, Conditioning, check_size, device_of, slots_of
+from umo.bases.protocol import LEVELS, TOKEN, Conditioning, check_size, device_of, slots_of
 from umo.errors import UsageError
 from umo.files import read_manifest
 from umo.formats.lora import DIFFUSERS, Lora, read_diffusers
@@ -51,12 +52,18 @@ class Flux2Reference(PeftLora):
         self.name = name
         self.digest = digest
         self.transformer: nn.Module = pipeline.transformer
-        for module in self._modules:
+        self.layout = Flux2Layout()
+        for module in (*self.large, pipeline.vae):
             module.requires_grad_(False).eval()
 
     @classmethod
-    def load(cls, folder: Path) -> "Flux2Reference":
+    def load(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> "Flux2Reference":
         """Read a diffusers folder that has a umo manifest.
+
+        Args:
+            folder: The folder.
+            dtype: Of the transformer's weights; the language model keeps that of its files, the
+                autoencoder has float32.
 
         Raises:
             NotFoundError: It has no manifest.
@@ -65,7 +72,11 @@ class Flux2Reference(PeftLora):
         """
         manifest = read_manifest(folder, verify=True)
         try:
-            pipeline = Flux2KleinPipeline.from_pretrained(folder, local_files_only=True)
+            pipeline = Flux2KleinPipeline.from_pretrained(
+                folder,
+                local_files_only=True,
+                dtype={"transformer": dtype, "vae": torch.float32, "text_encoder": "auto"},
+            )
         except (OSError, ValueError, SafetensorError) as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"{folder} cannot be read: {reason}") from error
@@ -76,6 +87,11 @@ class Flux2Reference(PeftLora):
         self.pipeline.save_pretrained(folder)
 
     @property
+    def large(self) -> tuple[nn.Module, ...]:
+        """The transformer and the language model."""
+        return self.transformer, self.pipeline.text_encoder
+
+    @property
     def decoder(self) -> nn.Module:
         """The autoencoder's decoder."""
         decoder: nn.Module = self.pipeline.vae.decoder
@@ -83,7 +99,7 @@ class Flux2Reference(PeftLora):
 
     def to(self, device: torch.device) -> None:
         """Move every part to a device."""
-        for module in self._modules:
+        for module in (*self.large, self.pipeline.vae):
             module.to(device)
 
     @torch.no_grad()
@@ -134,6 +150,10 @@ class Flux2Reference(PeftLora):
         sigmas: Tensor = scheduler.sigmas
         return sigmas
 
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        """`LEVELS` sigmas from 1 to 0: those of a roll-out, since no training code is published."""
+        return self.sigmas(LEVELS - 1, height, width)
+
     def velocity(
         self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
     ) -> Tensor:
@@ -156,11 +176,6 @@ class Flux2Reference(PeftLora):
             DiffersError: A key is missing, unexpected or of another shape; it names the keys.
         """
         return read_diffusers(tensors, self.lora_sizes())
-
-    @property
-    def _modules(self) -> tuple[nn.Module, ...]:
-        pipeline = self.pipeline
-        return pipeline.transformer, pipeline.vae, pipeline.text_encoder
 
     @property
     def _statistics(self) -> tuple[Tensor, Tensor]:
@@ -187,7 +202,7 @@ class Flux2Reference(PeftLora):
         _, _, rows, columns = latents.shape
         output = self.transformer(
             hidden_states=torch.cat([image.flatten(2).mT for image in images], dim=1),
-            encoder_hidden_states=text,
+            encoder_hidden_states=text.to(latents.dtype),
             timestep=sigma.to(latents.dtype),
             guidance=None,
             img_ids=position_ids([image.shape[-2:] for image in images]).to(latents.device),

@@ -3,7 +3,9 @@
 Kept from UNO: references are clean latents that share the target's input projection and follow it
 in the image stream, `[target | reference 1 | ... | reference N]`; reference `k` starts at the lower
 right corner of everything before it (diagonal position ids); the velocity is `noise - data`; the
-sigmas are shifted by `mu = 0.5 + 0.65 * (n - 256) / 3840` with `n = (width/8) * (height/8) / 256`.
+sigmas are shifted by `mu = 0.5 + 0.65 * (n - 256) / 3840` with `n = (width/8) * (height/8) / 256`,
+in training with `n` tokens. A fresh LoRA is one of the fused projection of queries, keys and
+values, so that what is trained has UNO's own form and rank.
 """
 
 import json
@@ -11,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL, FlowMatchEulerDiscreteScheduler
@@ -22,8 +24,10 @@ from transformers import AutoTokenizer, CLIPTextModel, PreTrainedTokenizerBase, 
 from transformers.utils import logging
 
 from umo.bases.kl import to_latents, to_pictures
+from umo.bases.layout import Layout
 from umo.bases.lora import PeftLora
-from umo.bases.protocol import Conditioning, check_size, device_of, slots_of
+from umo.bases.protocol import LEVELS, TOKEN, Conditioning, check_size, device_of, slots_of
+from umo.bases.references import UnoLayout
 from umo.errors import NotFoundError, UsageError
 from umo.files import read_manifest
 from umo.formats import uno
@@ -60,18 +64,24 @@ class FluxReference(PeftLora):
     """
 
     lora_names = DIFFUSERS
+    layout: Layout = UnoLayout()
 
     def __init__(self, parts: Parts, *, name: str, digest: str) -> None:
         self.parts = parts
         self.name = name
         self.digest = digest
         self.transformer: nn.Module = parts.transformer
-        for module in (parts.transformer, parts.vae, parts.text_encoder, parts.text_encoder_2):
+        for module in (*self.large, parts.vae):
             module.requires_grad_(False).eval()
 
     @classmethod
-    def load(cls, folder: Path) -> "FluxReference":
+    def load(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> Self:
         """Read a diffusers folder that has a umo manifest.
+
+        Args:
+            folder: The folder.
+            dtype: Of the transformer's weights; the text encoders keep that of their files, the
+                autoencoder has float32.
 
         Raises:
             NotFoundError: It has no manifest, or lacks a component.
@@ -93,7 +103,8 @@ class FluxReference(PeftLora):
             if not (folder / name).is_dir():
                 raise NotFoundError(f"{folder} is no base: it has no {name} folder")
             try:
-                parts[name] = part.from_pretrained(folder / name, local_files_only=True)
+                options = {"dtype": dtype} if name == "transformer" else {}
+                parts[name] = part.from_pretrained(folder / name, local_files_only=True, **options)
             except (OSError, ValueError, SafetensorError) as error:
                 reason = " ".join(str(error).split())
                 raise UsageError(f"{folder / name} cannot be read: {reason}") from error
@@ -110,6 +121,11 @@ class FluxReference(PeftLora):
         (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
 
     @property
+    def large(self) -> tuple[nn.Module, ...]:
+        """The transformer, CLIP and T5."""
+        return self.transformer, self.parts.text_encoder, self.parts.text_encoder_2
+
+    @property
     def decoder(self) -> nn.Module:
         """The autoencoder's decoder."""
         decoder: nn.Module = self.parts.vae.decoder
@@ -117,8 +133,7 @@ class FluxReference(PeftLora):
 
     def to(self, device: torch.device) -> None:
         """Move every part to a device."""
-        parts = self.parts
-        for module in (parts.transformer, parts.vae, parts.text_encoder, parts.text_encoder_2):
+        for module in (*self.large, self.parts.vae):
             module.to(device)
 
     @torch.no_grad()
@@ -176,6 +191,10 @@ class FluxReference(PeftLora):
         """Shifted sigmas `[steps+1]` from 1 to 0."""
         return uno_sigmas(steps, height, width)
 
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        """UNO's `LEVELS` sigmas of its loss, from 1 to 0, both included."""
+        return _shifted(LEVELS - 1, (height // TOKEN) * (width // TOKEN))
+
     def velocity(
         self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float
     ) -> Tensor:
@@ -185,8 +204,8 @@ class FluxReference(PeftLora):
         embeds = self.parts.transformer.config["guidance_embeds"]
         output = self.transformer(
             hidden_states=torch.cat([pack(image) for image in images], dim=1),
-            encoder_hidden_states=conditioning.text,
-            pooled_projections=conditioning.pooled,
+            encoder_hidden_states=conditioning.text.to(latents.dtype),
+            pooled_projections=conditioning.pooled.to(latents.dtype),
             timestep=sigma.to(latents.dtype),
             guidance=torch.full_like(sigma, guidance) if embeds else None,
             img_ids=position_ids([image.shape[-2:] for image in images]).to(latents.device),
@@ -200,6 +219,10 @@ class FluxReference(PeftLora):
         """UNO's: attention of every block, and the output of the single blocks, by full name."""
         return lora_targets(self.parts.transformer)
 
+    def fused_layers(self) -> list[tuple[str, ...]]:
+        """UNO's: queries, keys and values of each stream."""
+        return list(uno.fused_layers(self.lora_targets()).values())
+
     def read_lora(self, tensors: Mapping[str, Tensor]) -> Lora:
         """The LoRA of a file's tensors, with diffusers' keys or with UNO's.
 
@@ -211,8 +234,11 @@ class FluxReference(PeftLora):
 
 def uno_sigmas(steps: int, height: int, width: int) -> Tensor:
     """UNO's shifted sigmas `[steps+1]` from 1 to 0 for a picture of `height` x `width` px."""
-    areas = (width // 8) * (height // 8) // 256
-    shift = math.exp(0.5 + 0.65 * (areas - 256) / 3840)
+    return _shifted(steps, (width // 8) * (height // 8) // 256)
+
+
+def _shifted(steps: int, n: int) -> Tensor:
+    shift = math.exp(0.5 + 0.65 * (n - 256) / 3840)
     sigma = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     return (shift * sigma / (1 + (shift - 1) * sigma)).float()
 

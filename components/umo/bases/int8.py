@@ -52,16 +52,16 @@ class Int8Linear(nn.Linear):
         return self.weight.float() * self.scale[:, None]
 
 
-def to_int8(transformer: nn.Module) -> None:
-    """Keep the linear layers of a transformer's blocks in 8 bits from now on.
+def to_int8(network: nn.Module) -> None:
+    """Keep the linear layers of a network's blocks in 8 bits from now on.
 
     Blocks are the elements of its lists of modules. What embeds and what comes after the last block
     stays as it is: it is little, and every error there reaches the picture.
 
     Args:
-        transformer: Without LoRA, and in its final number format.
+        network: Without LoRA, and in its final number format.
     """
-    for part in transformer.children():
+    for part in list(network.modules()):
         if isinstance(part, nn.ModuleList):
             _replace(part)
 

@@ -40,19 +40,34 @@ class PeftLora(ABC):
         """Inputs and outputs of the layers that LoRA adapts."""
         return sizes_of(self.transformer, self.lora_targets())
 
+    def fused_layers(self) -> list[tuple[str, ...]]:
+        """Groups of layers that share the `down` of a fresh LoRA; none unless a base has them."""
+        return []
+
     def add_lora(self, rank: int, *, seed: int) -> list[nn.Parameter]:
         """Attach a fresh LoRA (alpha = rank, A normal with deviation 1/rank, B zero)."""
-        self.without_lora()
-        config = LoraConfig(
-            r=rank,
-            lora_alpha=rank,
-            target_modules=self.lora_targets(),
-            init_lora_weights="gaussian",
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self._adapted().add_adapter(config, adapter_name=ADAPTER)
+        self._attach(rank, seed=seed)
+        for layers in self.fused_layers():
+            self._share(layers)
         return [p for p in self.transformer.parameters() if p.requires_grad]
+
+    def continue_lora(self, path: Path) -> list[nn.Parameter]:
+        """Attach the LoRA of a file to train it further; what shares a `down` there goes on to.
+
+        Raises:
+            NotFoundError: There is no such file.
+            UsageError: It is no safetensors file.
+            DiffersError: A key is missing, unexpected or of another shape; it names the keys.
+        """
+        self.load_lora(path)
+        for layers in self.fused_layers():
+            first, *others = (self._down(layer).weight for layer in layers)
+            if all(torch.equal(first, other) for other in others):
+                self._share(layers)
+        trained = [p for name, p in self.transformer.named_parameters() if ".lora_" in name]
+        for parameter in trained:
+            parameter.requires_grad_()
+        return trained
 
     def load_lora(self, path: Path) -> None:
         """Attach the LoRA of a safetensors file.
@@ -68,7 +83,7 @@ class PeftLora(ABC):
         except DiffersError as error:
             self.without_lora()
             raise DiffersError(f"{path} does not fit {self.name}: {error.message}") from error
-        self.add_lora(formats.rank(lora), seed=0)
+        self._attach(formats.rank(lora), seed=0)
         set_peft_model_state_dict(
             self._adapted(), formats.scatter(lora, formats.Names()), adapter_name=ADAPTER
         )
@@ -102,6 +117,30 @@ class PeftLora(ABC):
         if getattr(self.transformer, "peft_config", None):
             self._adapted().unload_lora()
         self.transformer.requires_grad_(False)
+
+    def _attach(self, rank: int, *, seed: int) -> None:
+        """Attach a fresh LoRA whose layers share nothing."""
+        self.without_lora()
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=self.lora_targets(),
+            init_lora_weights="gaussian",
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self._adapted().add_adapter(config, adapter_name=ADAPTER)
+
+    def _share(self, layers: Sequence[str]) -> None:
+        """Let layers have the `down` of the first."""
+        for layer in layers[1:]:
+            self._down(layer).weight = self._down(layers[0]).weight
+
+    def _down(self, layer: str) -> nn.Linear:
+        """The `down` of a layer's LoRA."""
+        down = self.transformer.get_submodule(f"{layer}.lora_A.{ADAPTER}")
+        assert isinstance(down, nn.Linear)
+        return down
 
     def _adapted(self) -> Any:
         """The transformer, as the diffusers model that it is."""

@@ -28,8 +28,16 @@ from transformers.utils import logging
 
 from umo.bases.kl import to_latents, to_pictures
 from umo.bases.lora import PeftLora
-from umo.bases.omnigen2_pictures import fit_reference
-from umo.bases.omnigen2_schedule import LATENTS, Call, DualGuidance, combine, progress, times
+from umo.bases.omnigen2_pictures import OmniGen2Layout, fit_reference
+from umo.bases.omnigen2_schedule import (
+    LATENTS,
+    Call,
+    DualGuidance,
+    combine,
+    progress,
+    times,
+    training_times,
+)
 from umo.bases.omnigen2_transformer import OmniGen2Transformer2DModel
 from umo.bases.protocol import Conditioning, check_size, device_of, slots_of
 from umo.config import load, read, to_mapping
@@ -79,6 +87,7 @@ class OmniGen2(PeftLora):
     """
 
     lora_names = omnigen2.NAMES
+    layout = OmniGen2Layout()
 
     def __init__(
         self, parts: Parts, *, name: str, digest: str, dual: DualGuidance | None = None
@@ -89,14 +98,19 @@ class OmniGen2(PeftLora):
         self.dual = dual or DualGuidance()
         self.transformer: nn.Module = parts.transformer
         self._negatives: dict[str, tuple[Tensor, Tensor]] = {}
-        for module in (parts.transformer, parts.vae, parts.mllm):
+        for module in (*self.large, parts.vae):
             module.requires_grad_(False).eval()
 
     @classmethod
-    def load(cls, folder: Path) -> "OmniGen2":
+    def load(cls, folder: Path, *, dtype: torch.dtype = torch.float32) -> "OmniGen2":
         """Read a folder as it was released, to which a umo manifest was added.
 
         A file `guidance.json`, sealed with the rest, may set the fields of `DualGuidance`.
+
+        Args:
+            folder: The folder.
+            dtype: Of the transformer's weights; Qwen2.5-VL keeps that of its files, the autoencoder
+                has float32.
 
         Raises:
             NotFoundError: The folder lacks a component or is not sealed.
@@ -106,7 +120,7 @@ class OmniGen2(PeftLora):
         """
         manifest = read_manifest(folder, verify=True)
         parts = Parts(
-            transformer=_whole(folder / "transformer", OmniGen2Transformer2DModel),
+            transformer=_whole(folder / "transformer", OmniGen2Transformer2DModel, dtype=dtype),
             vae=_whole(folder / "vae", AutoencoderKL),
             mllm=_whole(
                 folder / "mllm", Qwen2_5_VLForConditionalGeneration, ignore_mismatched_sizes=True
@@ -148,6 +162,11 @@ class OmniGen2(PeftLora):
         (folder / "model_index.json").write_text(json.dumps(index, indent=1) + "\n")
 
     @property
+    def large(self) -> tuple[nn.Module, ...]:
+        """The transformer and Qwen2.5-VL."""
+        return self.transformer, self.parts.mllm
+
+    @property
     def decoder(self) -> nn.Module:
         """The autoencoder's decoder."""
         decoder: nn.Module = self.parts.vae.decoder
@@ -155,7 +174,7 @@ class OmniGen2(PeftLora):
 
     def to(self, device: torch.device) -> None:
         """Move every part to a device."""
-        for module in (self.parts.transformer, self.parts.vae, self.parts.mllm):
+        for module in (*self.large, self.parts.vae):
             module.to(device)
 
     @torch.no_grad()
@@ -221,6 +240,10 @@ class OmniGen2(PeftLora):
         """Shifted sigmas `[steps+1]` from 1 to 0: 1 - OmniGen2's own times."""
         shifted = self.parts.dynamic_time_shift
         return (1 - times(steps, height, width, shifted=shifted)).float()
+
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        """`LEVELS` sigmas of OmniGen2's loss, from 1 to 0: 1 - the times that it draws."""
+        return (1 - training_times(height, width)).float()
 
     def velocity(
         self, latents: Tensor, sigma: Tensor, conditioning: Conditioning, *, guidance: float

@@ -1,7 +1,6 @@
 """The sizes that OmniGen2 takes references in and paints pictures in."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,46 +8,45 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 from torch import Tensor
 
+from umo.bases.layout import PIXELS
 from umo.errors import UsageError
 from umo.pixels import to_bytes, to_float
 
 STEP = 16
 """Sides are multiples of this many pixels."""
-MOST_PIXELS = 1024**2
 MOST_SIDE = 1024
+"""Longest side of a reference, and the side of a picture in UMO's evaluation, px."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
 
-def reference_size(
-    size: Size, *, most_pixels: int = MOST_PIXELS, most_side: int = MOST_SIDE
-) -> Size:
+class OmniGen2Layout:
+    """OmniGen2's habits (a `Layout`).
+
+    Pictures are 1024 x 1024 px whatever the references are, as in UMO's evaluation, which turns
+    OmniGen2's `align_res` off.
+    """
+
+    pixels = PIXELS
+
+    def size(self, people: int) -> tuple[int, int]:
+        """Width and height of a picture."""
+        return MOST_SIDE, MOST_SIDE
+
+    def frame(self, reference: Pillow.Image, people: int) -> Pillow.Image:
+        """`prepare_reference`."""
+        return prepare_reference(reference)
+
+
+def reference_size(size: Size, *, most_pixels: int = PIXELS, most_side: int = MOST_SIDE) -> Size:
     """What a reference of `size` is resized to: within both limits, never larger than it was.
 
     Raises:
         UsageError: A side would be shorter than 16 px.
     """
-    return _scaled(size, min(_ratio(size, most_pixels), most_side / max(size)))
-
-
-def picture_size(size: Size, *, most_pixels: int = MOST_PIXELS) -> Size:
-    """What is painted for a picture of `size`: within the limit, sides multiples of 16 px.
-
-    The decoded picture is then interpolated to `size`, bilinearly.
-
-    Raises:
-        UsageError: A side would be shorter than 16 px.
-    """
-    return _scaled(size, _ratio(size, most_pixels))
-
-
-def _ratio(size: Size, most_pixels: int) -> float:
-    return math.sqrt(most_pixels / (size[0] * size[1]))
-
-
-def _scaled(size: Size, ratio: float) -> Size:
-    height, width = (int(side * min(ratio, 1.0)) // STEP * STEP for side in size)
+    ratio = min(math.sqrt(most_pixels / (size[0] * size[1])), most_side / max(size), 1.0)
+    height, width = (int(side * ratio) // STEP * STEP for side in size)
     if not height or not width:
         raise UsageError(
             f"a picture of {size[1]} x {size[0]} px is too small or too narrow",
@@ -57,33 +55,10 @@ def _scaled(size: Size, ratio: float) -> Size:
     return height, width
 
 
-def output_size(
-    size: Size,
-    references: Sequence[Size],
-    *,
-    align_res: bool = True,
-    most_pixels: int = MOST_PIXELS,
-    most_side: int = MOST_SIDE,
-) -> tuple[Size, Size]:
-    """What is painted, and what size it is given.
-
-    Args:
-        size: What was asked for.
-        references: Sizes of the references before they are resized.
-        align_res: Whether a single reference's size is taken instead of `size`.
-        most_pixels: Limit of references and pictures.
-        most_side: Limit of references.
-    """
-    if align_res and len(references) == 1:
-        painted = reference_size(references[0], most_pixels=most_pixels, most_side=most_side)
-        return painted, painted
-    return picture_size(size, most_pixels=most_pixels), size
-
-
 def prepare_reference(
-    image: Pillow.Image, *, most_pixels: int = MOST_PIXELS, most_side: int = MOST_SIDE
-) -> Tensor:
-    """A reference as the model takes it, float `[3,h,w]` in -1..1.
+    image: Pillow.Image, *, most_pixels: int = PIXELS, most_side: int = MOST_SIDE
+) -> Pillow.Image:
+    """A reference as the model takes it.
 
     Turned as its EXIF data say, then resized by Lanczos without a crop, so its shape may change a
     little.
@@ -92,8 +67,7 @@ def prepare_reference(
     height, width = reference_size(
         (upright.height, upright.width), most_pixels=most_pixels, most_side=most_side
     )
-    resized = upright.resize((width, height), Pillow.Resampling.LANCZOS)
-    return to_float(torch.from_numpy(np.array(resized)))
+    return upright.resize((width, height), Pillow.Resampling.LANCZOS)
 
 
 def fit_reference(picture: Tensor) -> Tensor:
@@ -101,5 +75,5 @@ def fit_reference(picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     if reference_size((height, width)) == (height, width):
         return picture
-    image = Pillow.fromarray(to_bytes(picture).cpu().numpy())
-    return prepare_reference(image).to(picture.device)
+    fitted = prepare_reference(Pillow.fromarray(to_bytes(picture).cpu().numpy()))
+    return to_float(torch.from_numpy(np.array(fitted))).to(picture.device)

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from umo.bases.protocol import LEVELS, TOKEN
 from umo.errors import UsageError
 
 LATENTS = 8
@@ -72,6 +73,24 @@ def times(steps: int, height: int, width: int, *, shifted: bool = True) -> Tenso
     """
     u = torch.arange(steps + 1, dtype=torch.float64) / steps
     m = shift(height, width) if shifted else 1.0
+    return u / (m - m * u + u)
+
+
+def training_times(height: int, width: int) -> Tensor:
+    """Times `[LEVELS]` from 0 (noise) to 1 (data) of the loss, each as likely as the others.
+
+    OmniGen2 draws `t = u / (m - m u + u)` with `u` the sigmoid of a normal, `m = e^mu` and
+    `mu = 0.5 + 0.65 (n - 256) / 3840` for `n` tokens of the target; these are the middles of
+    `LEVELS` equal parts of that distribution.
+
+    Args:
+        height: Of the target, pixels.
+        width: Of the target, pixels.
+    """
+    n = (height // TOKEN) * (width // TOKEN)
+    m = math.exp(0.5 + 0.65 * (n - 256) / (4096 - 256))
+    middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
+    u: Tensor = torch.special.ndtri(middles).sigmoid()
     return u / (m - m * u + u)
 
 

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from umo.bases.layout import Layout
 from umo.errors import UsageError
 
 TOKEN = 16
 """Pixels on a side of a token, the same for every base."""
+LEVELS = 1000
+"""Noise levels of the flow-matching loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,16 @@ class ReferenceModel(Protocol):
     """The module that LoRA is attached to."""
 
     @property
+    def layout(self) -> Layout:
+        """How it wants references and what size it paints."""
+
+    @property
     def decoder(self) -> nn.Module:
         """The module that turns latents into pictures."""
+
+    @property
+    def large(self) -> tuple[nn.Module, ...]:
+        """Where nearly all weights are: the transformer, and what reads the prompts."""
 
     def to(self, device: torch.device) -> None:
         """Move every part to a device."""
@@ -98,6 +109,9 @@ class ReferenceModel(Protocol):
     def sigmas(self, steps: int, height: int, width: int) -> Tensor:
         """Shifted sigmas `[steps+1]` from 1 to 0 for a picture of `height` x `width` pixels."""
 
+    def training_sigmas(self, height: int, width: int) -> Tensor:
+        """`LEVELS` sigmas from 1 to 0 of the base's own loss, each as likely as the others."""
+
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures `[B,3,H,W]`, about -1..1 and never clamped, with gradient."""
 
@@ -112,6 +126,13 @@ class ReferenceModel(Protocol):
 
         Raises:
             DiffersError: A key is missing, unexpected or of another shape; it names the keys.
+        """
+
+    def continue_lora(self, path: Path) -> list[nn.Parameter]:
+        """Attach the LoRA of a file to train it further; the trainable parameters.
+
+        Raises:
+            DiffersError: As `load_lora`.
         """
 
     def save_lora(self, path: Path) -> None:

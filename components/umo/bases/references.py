@@ -2,6 +2,8 @@
 
 from PIL import Image, ImageOps
 
+from umo.bases.layout import PIXELS
+
 ALONE, TOGETHER = 512, 320
 """Long side in px of the one reference, and of each of several."""
 STEP = 16
@@ -32,3 +34,17 @@ def uno_reference(picture: Image.Image, side: int) -> Image.Image:
     kept = [length // STEP * STEP for length in size]
     left, top = ((length - keep) // 2 for length, keep in zip(size, kept, strict=True))
     return resized.crop((left, top, left + kept[0], top + kept[1])).convert("RGB")
+
+
+class UnoLayout:
+    """UNO's habits (a `Layout`); pictures are 512 px wide and high."""
+
+    pixels = PIXELS
+
+    def size(self, people: int) -> tuple[int, int]:
+        """Width and height of a picture."""
+        return ALONE, ALONE
+
+    def frame(self, reference: Image.Image, people: int) -> Image.Image:
+        """`uno_reference` with the long side for so many people."""
+        return uno_reference(reference, uno_side(people))

@@ -7,7 +7,7 @@ rank: `down` one under the other, `up` block-diagonal. The result is the same.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ def from_uno(tensors: Mapping[str, Tensor], sizes: Sizes) -> Lora:
     Raises:
         DiffersError: A key is missing, unexpected or of another shape; it names UNO's keys.
     """
-    fused = _fused(sizes)
+    fused = fused_layers(sizes)
     wanted = {
         name: (sizes[layers[0]][0], sum(sizes[layer][1] for layer in layers))
         for name, layers in fused.items()
@@ -70,7 +70,8 @@ def from_uno(tensors: Mapping[str, Tensor], sizes: Sizes) -> Lora:
 def fuse(lora: Lora) -> Lora:
     """The same LoRA by UNO's names, of one rank, which is three times higher where it must be."""
     pairs = {
-        name: _fuse([lora[layer] for layer in layers]) for name, layers in _fused(lora).items()
+        name: _fuse([lora[layer] for layer in layers])
+        for name, layers in fused_layers(lora).items()
     }
     rank = max(len(pair.down) for pair in pairs.values())
     return {name: _padded(pair, rank) for name, pair in pairs.items()}
@@ -81,7 +82,7 @@ def to_uno(fused: Lora) -> dict[str, Tensor]:
     return scatter(fused, NAMES)
 
 
-def _fused(layers: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+def fused_layers(layers: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """UNO's names, each with the layers that it stands for."""
     blocks = dict.fromkeys((DOUBLE, SINGLE), 0)
     for layer in layers:

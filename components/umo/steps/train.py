@@ -7,8 +7,9 @@ from umo import lineage
 from umo.bases import load_base
 from umo.config import to_mapping
 from umo.data.shards import Dataset
+from umo.errors import NotFoundError
 from umo.faces.packs import load_pack
-from umo.files import read_manifest
+from umo.files import read_manifest, sha256
 from umo.live import followed
 from umo.steps.journal import Outcome, Progress, ignore
 from umo.store import Store
@@ -27,6 +28,7 @@ def run(
     checkpoints: str | None = None,
     cache: Path | None = None,
     store: Store | None = None,
+    start: Path | None = None,
 ) -> Outcome:
     """Tune `base` on the dataset in `data` into `folder`, unless that result is there.
 
@@ -43,11 +45,19 @@ def run(
         checkpoints: A folder or `s3://bucket/prefix`; None is `checkpoints` in `folder`.
         cache: A folder for encoded datasets, so that each is encoded once.
         store: Whose MLflow follows the run, if any.
+        start: A LoRA file to go on from; None begins with a fresh one.
+
+    Raises:
+        NotFoundError: There is no such file.
     """
     model, faces, dataset = load_base(base), load_pack(pack), Dataset(data)
     inputs = {"tune": dataset.digest, "pack": faces.digest}
     if clip := config.mixture.load():
         inputs["clip"] = clip.digest
+    if start:
+        if not start.is_file():
+            raise NotFoundError(f"no LoRA at {start}")
+        inputs["start"] = sha256(start)
     name = lineage.identity(config, data=inputs, base=model.digest)
     if manifest := lineage.finished(folder, name):
         return Outcome(folder=folder, digest=manifest["digest"], reused=True)
@@ -81,6 +91,7 @@ def run(
             checkpoints=checkpoints,
             cache=cache,
             world=world,
+            start=start,
         )
         if world.first:
             lineage.seal(folder, name)

@@ -7,9 +7,6 @@ from torch import Tensor
 
 from umo.training.config import RereflConfig
 
-TABLE_STEPS = 999
-"""Steps of the training table of noise levels, so it has 1000 of them (as UNO's)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:

@@ -30,9 +30,17 @@ class Precision:
         """Whether it is less than float32."""
         return self.name == "bfloat16"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the base's weights."""
+        return torch.bfloat16 if self.low else torch.float32
+
     def autocast(self, device: torch.device) -> torch.autocast:
         """Inside the block, matrix products are computed in this precision."""
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.low)
+
+
+FULL = Precision(name="float32", reason="the default")
 
 
 def choose_precision(wanted: Wanted, device: torch.device) -> Precision:

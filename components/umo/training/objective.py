@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from umo.bases.protocol import Conditioning, ReferenceModel
+from umo.bases.protocol import LEVELS, Conditioning, ReferenceModel
 from umo.errors import UmoError
 from umo.faces.packs import FacePack, detect_float, embed_faces
 from umo.rewards.matching import MatchingResult, matching_rewards
@@ -15,9 +15,9 @@ from umo.rewards.shaping import hinge
 from umo.rewards.single import single_rewards
 from umo.training.cache import Group
 from umo.training.config import RereflConfig
-from umo.training.draws import TABLE_STEPS, Draws, draw_stops
+from umo.training.draws import Draws, draw_stops
 from umo.training.log import Meter
-from umo.training.memory import Precision
+from umo.training.memory import FULL, Precision
 from umo.training.mixture import Mixture
 from umo.training.operations import Cost, operations
 from umo.training.parallel import World
@@ -29,8 +29,6 @@ from umo.training.rollout import (
     redraw,
     straight_through,
 )
-
-FULL = Precision(name="float32", reason="the default")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +98,7 @@ class Objective:
             if config.picture == "redrawn":
                 redrawn = torch.randn((count, config.points, *shape), generator=generator)
         if config.anchor or config.velocity_anchor:
-            levels = torch.randint(0, TABLE_STEPS + 1, (count,), generator=generator)
+            levels = torch.randint(0, LEVELS, (count,), generator=generator)
             noise = torch.randn((count, *shape), generator=generator)
         return Draws(stops=stops, start=start, redrawn=redrawn, levels=levels, noise=noise)
 
@@ -234,7 +232,7 @@ class Objective:
         assert draws.levels is not None
         assert draws.noise is not None
         clean = group.latents[mine]
-        table = self.base.sigmas(TABLE_STEPS, group.height, group.width)
+        table = self.base.training_sigmas(group.height, group.width)
         sigma = table[draws.levels[places]].to(clean.device)
         noise = draws.noise[places].to(clean.device)
         scale = sigma[:, None, None, None]

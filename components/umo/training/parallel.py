@@ -124,7 +124,7 @@ class World:
         """
         full = {
             name: parameter.full_tensor().cpu()
-            for name, parameter in transformer.named_parameters()
+            for name, parameter in transformer.named_parameters(remove_duplicate=False)
             if parameter.requires_grad and isinstance(parameter, DTensor)
         }
         hook = transformer.register_state_dict_post_hook(

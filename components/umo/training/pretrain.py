@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from umo.bases.embedded import new_base
 from umo.bases.flux_reference import FluxReference
-from umo.bases.protocol import Conditioning
+from umo.bases.protocol import LEVELS, Conditioning
 from umo.config import to_mapping
 from umo.data.render import TILE, RenderConfig, recount, render_samples
 from umo.data.shards import Dataset, write_dataset
@@ -190,8 +190,8 @@ def fit_base(
         text, pooled = base.encode_text(prompts)
         conditioning = Conditioning(text=text, pooled=pooled, references=references)
         height, width = target.shape[-2] * 8, target.shape[-1] * 8
-        table = base.sigmas(999, height, width)
-        sigma = table[torch.randint(1000, (len(target),), generator=rng)]
+        table = base.training_sigmas(height, width)
+        sigma = table[torch.randint(LEVELS, (len(target),), generator=rng)]
         noise = torch.randn(target.shape, generator=rng)
         mixed = torch.lerp(target, noise, sigma[:, None, None, None])
         velocity = base.velocity(mixed, sigma, conditioning, guidance=1.0)

@@ -55,8 +55,9 @@ def train(
     checkpoints: str | None = None,
     cache: Path | None = None,
     world: World | None = None,
+    start: Path | None = None,
 ) -> dict[str, Any]:
-    """Tune a fresh LoRA on `base`, which keeps it attached, or all weights of its transformer.
+    """Tune a LoRA on `base`, which keeps it attached, or all weights of its transformer.
 
     A run that was interrupted or killed goes on from its newest checkpoint when it is started again
     with the same `out`, and ends with the same weights; a finished one is only looked up.
@@ -75,6 +76,7 @@ def train(
             removed at the end.
         cache: A folder for encoded datasets, so that each is encoded once; None keeps none.
         world: The processes that train together; None is this one alone.
+        start: A LoRA file to go on from; None begins with a fresh one.
 
     Returns:
         `digest` (sha256 of the weights), `steps`, `seconds`, `samples`, `left_out`, `last` (the
@@ -96,6 +98,7 @@ def train(
         world=world,
         progress=progress or (lambda line: None),
         cache=cache,
+        start=start,
     )
     saved = Checkpoints(place_of(checkpoints or str(out / CHECKPOINTS)), world)
     if finished := tuning.finished():

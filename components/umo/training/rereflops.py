@@ -2,8 +2,9 @@
 
 The weights are random, since neither time nor memory depends on their values. Accounted is what
 torch's operators say on the meta device, which computes nothing: operations of every pass, bytes of
-weights, gradients, moments and of what the backward pass keeps when blocks are recomputed; what one
-block needs while it is recomputed comes on top and is only measured. A step on one sample is, on
+weights, gradients, moments, and of all that is alive at the highest moment of the step with
+gradient, whose blocks are recomputed. LoRA is trained in float32 and computed in bfloat16, for
+which autocast keeps copies. Text encoders stay where they were loaded. A step on one sample is, on
 average over the window, `T - (Ts + Te) / 2` passes without gradient, one step with gradient through
 the transformer and the decoder, and one pass of the flow-matching loss. The networks for faces are
 left out.
@@ -19,14 +20,10 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from umo.bases.embedded import tiny
 from umo.bases.flux_reference import FluxReference
-from umo.bases.kl import flux_autoencoder
-from umo.bases.protocol import Conditioning
 from umo.config import to_mapping
 from umo.errors import UsageError
 from umo.faces.detect import FaceDetector, Faces
@@ -38,9 +35,15 @@ from umo.training.memory import choose_precision, recompute_blocks
 from umo.training.objective import Objective
 from umo.training.operations import dense_rate
 from umo.training.parallel import World
-
-TEXT_LENGTH = 512
-META = torch.device("meta")
+from umo.training.peak import Peak, flash_attention
+from umo.training.real_shape import (
+    META,
+    TEXT_LENGTH,
+    bytes_of,
+    conditioning,
+    flux_dev,
+    tensors_of,
+)
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -74,34 +77,6 @@ class RereflopsConfig:
             raise UsageError(f"references is {self.references}", hint="it must be at least 1")
 
 
-def flux_dev(device: torch.device) -> FluxReference:
-    """FLUX.1-dev's transformer and autoencoder with random bfloat16 weights, and no text encoder.
-
-    The shapes are those of the published `transformer/config.json` and `vae/config.json`.
-    """
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with device:
-            transformer = FluxTransformer2DModel(
-                patch_size=1,
-                in_channels=64,
-                num_layers=19,
-                num_single_layers=38,
-                attention_head_dim=128,
-                num_attention_heads=24,
-                joint_attention_dim=4096,
-                pooled_projection_dim=768,
-                guidance_embeds=True,
-                axes_dims_rope=(16, 56, 56),
-            )
-            vae = flux_autoencoder()
-    finally:
-        torch.set_default_dtype(before)
-    parts = replace(tiny(0).parts, transformer=transformer, vae=vae)
-    return FluxReference(parts, name="flux-1-dev-shape", digest="random")
-
-
 def account(config: RereflopsConfig, size: int) -> dict[str, Any]:
     """Operations and bytes of a step on one sample, from the meta device.
 
@@ -116,22 +91,32 @@ def account(config: RereflopsConfig, size: int) -> dict[str, Any]:
     lora = base.add_lora(config.rank, seed=0)
     recompute_blocks(base.transformer)
     recompute_blocks(base.decoder)
-    conditioning = _conditioning(base, config, META, dtype=torch.bfloat16)
+    for parameter in lora:
+        parameter.grad = torch.empty_like(parameter)
+    seen = conditioning(
+        base,
+        1,
+        references=config.references,
+        side=config.reference_size,
+        device=META,
+        dtype=torch.bfloat16,
+    )
     latents = torch.empty(1, *base.latent_shape(size, size), device=META, dtype=torch.bfloat16)
     sigma = torch.empty(1, device=META, dtype=torch.bfloat16)
 
     def velocity() -> Tensor:
-        return base.velocity(latents, sigma, conditioning, guidance=4.0)
+        return base.velocity(latents, sigma, seen, guidance=4.0)
 
-    with FlopCounterMode(display=False) as forward, torch.no_grad():
-        velocity()
-    with FlopCounterMode(display=False) as decoding, torch.no_grad():
-        base.decode(latents)
-    with FlopCounterMode(display=False) as anchor:
-        velocity().sum().backward()
-    kept = _Kept()
-    with FlopCounterMode(display=False) as step, kept:
-        base.decode(latents - velocity()).sum().backward()
+    peak = Peak([*tensors_of(base), *(p.grad for p in lora if p.grad is not None)])
+    with flash_attention():
+        with FlopCounterMode(display=False) as forward, torch.no_grad():
+            velocity()
+        with FlopCounterMode(display=False) as decoding, torch.no_grad():
+            base.decode(latents.float())
+        with FlopCounterMode(display=False) as anchor:
+            velocity().sum().backward()
+        with FlopCounterMode(display=False) as step, peak:
+            base.decode((latents - velocity()).float()).sum().backward()
     first, last = config.window
     passes = config.rollout_steps - (first + last) / 2
     operations = {
@@ -139,22 +124,26 @@ def account(config: RereflopsConfig, size: int) -> dict[str, Any]:
         "step and backward": step.get_total_flops(),
         "flow matching": anchor.get_total_flops(),
     }
-    weights = sum(_bytes(p) for p in base.transformer.parameters() if not p.requires_grad)
-    trained = 4 * sum(p.numel() for p in lora)
+    transformer, *encoders = base.large
+    frozen = [p for p in transformer.parameters() if not p.requires_grad]
+    numbers = sum(p.numel() for p in lora)
+    trained = 4 * numbers
     gigabytes = {
-        "base": weights / 1e9,
+        "base": bytes_of(frozen) / 1e9,
+        "text encoders": sum(bytes_of(one.parameters()) for one in encoders) / 1e9,
+        "autoencoder": bytes_of(base.parts.vae.parameters()) / 1e9,
         "lora": trained / 1e9,
+        "lora in bfloat16": 2 * numbers / 1e9,
         "gradient": trained / 1e9,
         "moments": 2 * trained / 1e9,
-        "autoencoder": sum(map(_bytes, base.parts.vae.parameters())) / 1e9,
-        "kept for the backward pass": kept.bytes / 1e9,
+        "highest activations": peak.highest / 1e9,
     }
     return {
         "size": size,
         "tokens": _tokens(config, size),
         "parameters": {
-            "base": sum(p.numel() for p in base.transformer.parameters() if not p.requires_grad),
-            "lora": sum(p.numel() for p in lora),
+            "base": sum(p.numel() for p in frozen),
+            "lora": numbers,
         },
         "operations": {
             **operations,
@@ -201,7 +190,13 @@ def measure(
         indices=list(range(config.batch)),
         height=size,
         width=size,
-        conditioning=_conditioning(base, config, device, config.batch),
+        conditioning=conditioning(
+            base,
+            config.batch,
+            references=config.references,
+            side=config.reference_size,
+            device=device,
+        ),
         latents=torch.randn(config.batch, *base.latent_shape(size, size), device=device),
         goals=[people] * config.batch,
         judge_goals=[],
@@ -305,43 +300,5 @@ class _FixedFaces(nn.Module):
         return [self._faces] * len(images)
 
 
-class _Kept(torch.autograd.graph.saved_tensors_hooks):
-    """Counts the bytes that autograd keeps, weights aside and each storage once."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._seen: set[int] = set()
-        super().__init__(self._pack, lambda tensor: tensor)
-
-    def _pack(self, tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter) and id(tensor) not in self._seen:
-            self._seen.add(id(tensor))
-            self.bytes += _bytes(tensor)
-        return tensor
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
 def _tokens(config: RereflopsConfig, size: int) -> int:
     return TEXT_LENGTH + (size // 16) ** 2 + config.references * (config.reference_size // 16) ** 2
-
-
-def _conditioning(
-    base: FluxReference,
-    config: RereflopsConfig,
-    device: torch.device,
-    batch: int = 1,
-    dtype: torch.dtype = torch.float32,
-) -> Conditioning:
-    shape = base.latent_shape(config.reference_size, config.reference_size)
-    sizes = base.parts.transformer.config
-    text = torch.zeros(batch, TEXT_LENGTH, sizes["joint_attention_dim"], device=device, dtype=dtype)
-    return Conditioning(
-        text=text,
-        pooled=torch.zeros(batch, sizes["pooled_projection_dim"], device=device, dtype=dtype),
-        references=tuple(
-            torch.zeros(batch, *shape, device=device, dtype=dtype) for _ in range(config.references)
-        ),
-    )

@@ -61,6 +61,7 @@ class Tuning:
         world: The processes that train together.
         progress: Called in the first process with `phase`, `done`, `total` and the metrics.
         cache: Folder of encoded datasets, if they are to be kept.
+        start: A LoRA file to go on from; None begins with a fresh one.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Tuning:
         world: World,
         progress: Progress,
         cache: Path | None,
+        start: Path | None,
     ) -> None:
         self.config = config
         self.base = base
@@ -81,11 +83,12 @@ class Tuning:
         self.pack = pack
         self.out = out
         self.world = world
+        self.start = start
         self.done = 0
         self.over = False
         self._cache = cache
         self._clip = config.mixture.load()
-        self._trained = Trained(config, base)
+        self._trained = Trained(config, base, start)
         self._report: Progress = progress if world.first else lambda line: None
         self._started = time.perf_counter()
         self._faceless = 0
@@ -103,6 +106,7 @@ class Tuning:
     def settings(self) -> dict[str, Any]:
         """What weights depend on, besides the code; plain JSON values."""
         return {
+            **({"start": sha256(self.start)} if self.start else {}),
             "config": to_mapping(self.config),
             "data": self.dataset.digest,
             "base": {"name": self.base.name, "digest": self.base.digest},

@@ -36,9 +36,7 @@ class Painter:
         """Verify and load the version, as Triton calls it."""
         folder = Path(args["model_repository"])
         facts = json.loads((folder / "served.json").read_text(encoding="utf-8"))
-        self._engine = Engine.load(
-            folder / "model", facts["base"], facts["pack"], version=facts["version"]
-        )
+        self._engine = Engine.load(folder / "model", **facts)
         self._cancelled: dict[str, threading.Event] = {}
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="call")
         self._ending = ExitStack()

@@ -4,16 +4,19 @@ import itertools
 from dataclasses import dataclass
 
 from umo.errors import UsageError
+from umo_serving.folder import EMBEDDED, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """How careful a deployment is."""
 
-    base: str = "embedded"
-    """`embedded`, or the folder of the base."""
+    bases: tuple[str, ...] = (EMBEDDED,)
+    """Where the bases of versions are: `embedded`, or folders."""
     pack: str = "open"
     """Face pack, see `umo.faces.packs.load_pack`."""
+    weights: Weights = "auto"
+    """How the weights of a base are kept."""
     steps: int = 12
     """Denoising steps of a probe."""
     score: float = 0.4

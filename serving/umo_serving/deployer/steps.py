@@ -85,7 +85,7 @@ def stage(deployment: Deployment) -> None:
     """Download the version, verify every byte of it and put it beside the others.
 
     Raises:
-        DiffersError: A byte is not the one that was promoted.
+        DiffersError: A byte is not the one that was promoted, or nobody named its base.
         UmoError: It cannot be read or written now.
     """
     wanted = deployment.wanted
@@ -100,8 +100,9 @@ def stage(deployment: Deployment) -> None:
             deployment.folder.stage(
                 files,
                 version=deployment.target.version,
-                base=deployment.policy.base,
+                bases=deployment.policy.bases,
                 pack=deployment.policy.pack,
+                weights=deployment.policy.weights,
             )
     except OSError as error:
         raise UmoError(f"cannot download {wanted.version.title}: {error}") from error

@@ -15,7 +15,7 @@ from umo.data.schema import Image, Sample
 from umo.faces.packs import FacePack, detect_float, embed_faces
 from umo.rewards.matching import matching_reward
 from umo.training.config import RereflConfig
-from umo.training.draws import TABLE_STEPS, Draws
+from umo.training.draws import Draws
 
 
 def plain_gradient(
@@ -50,7 +50,7 @@ def plain_gradient(
         goals = torch.cat([embed_one(r, pack, largest=True) for r in references])
         reward = matching_reward(goals, embed_one(painted, pack), config.matching).reward
         clean = base.encode_images(target)
-        sigma = base.sigmas(TABLE_STEPS, height, width)[draws.levels[index : index + 1]]
+        sigma = base.training_sigmas(height, width)[draws.levels[index : index + 1]]
         noise = draws.noise[index : index + 1]
         v = base.velocity(
             (1 - sigma) * clean + sigma * noise,

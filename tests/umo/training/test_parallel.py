@@ -75,7 +75,7 @@ def test_flux_sharded_has_the_weights_of_one_process(single: Job, tmp_path: Path
         velocity_anchor=0.1,
         base_weights="int8",
     )
-    alone = replace(single, out=tmp_path / "alone", config=few, flux=True)
+    alone = replace(single, out=tmp_path / "alone", config=few, fused=True)
     run(alone)
     pair = replace(alone, out=tmp_path / "pair", size=2, sharded=True)
     run(pair)
