@@ -1,5 +1,8 @@
 """The default beside the paper's setting for UNO: as many seconds each, judged together.
 
+What a step of each costs is measured first, in turns and in one process; every arm then gets as
+many steps as fit into the seconds of the default. So it does not matter what else the machine does.
+
     python tests/benchmarks/training/equal_time.py runs/equal-time docs/benchmarks/equal-time.json
 
 `paper` is the published setting to the letter. `paper, our lr` keeps its reward, its roll-out and
@@ -9,17 +12,26 @@ parameters and many hours.
 
 import json
 import sys
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from umo.files import read_manifest, write_text
+import torch
+
+from umo.bases import load_base
+from umo.data.shards import Dataset
+from umo.faces.packs import load_pack
+from umo.files import write_text
 from umo.rewards.matching import MatchingConfig
 from umo.steps import evaluate, synthesize, train
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig
+from umo.training.cache import encode_dataset
 from umo.training.config import RereflConfig
+from umo.training.objective import Objective
 
 SEEDS = (0, 1, 2)
 PAPER = RereflConfig(
@@ -32,7 +44,7 @@ PAPER = RereflConfig(
     window=(1, 10),
 )
 FASTER = replace(PAPER, rank=RereflConfig().rank, lr=RereflConfig().lr)
-ENDLESS = 1_000_000
+TURNS = 5
 
 
 def main(out: Path, result: Path) -> None:
@@ -40,29 +52,59 @@ def main(out: Path, result: Path) -> None:
     run, layout = RunConfig(), Layout(out)
     synthesize.run(run.tune, folder=layout.data("tune"))
     synthesize.run(run.held_out, folder=layout.data("held-out"))
-    seeds = {seed: one_seed(run, layout, seed) for seed in SEEDS}
-    arms = list(seeds[SEEDS[0]])
+    arms = {"default": run.train, "paper": PAPER, "paper-our-lr": FASTER}
+    costs = seconds_of_a_step(run, arms, layout.data("tune"))
+    arms = {
+        arm: replace(config, steps=round(run.train.steps * costs["default"] / costs[arm]))
+        for arm, config in arms.items()
+    }
+    seeds = {seed: one_seed(run, layout, arms, seed) for seed in SEEDS}
     table = {
         arm: {
             name: {"mean": fmean(found), "deviation": pstdev(found)}
-            for name in ("id_sim", "id_conf", "steps", "seconds")
-            if (found := [seed[arm][name] for seed in seeds.values() if name in seed[arm]])
+            for name in ("id_sim", "id_conf")
+            if (found := [seed[arm][name] for seed in seeds.values()])
         }
-        for arm in arms
+        for arm in ("base", *arms)
     }
-    write_text(result, json.dumps({"seeds": seeds, "table": table}, indent=1) + "\n")
+    facts = {
+        "seconds_of_a_step": costs,
+        "steps": {arm: config.steps for arm, config in arms.items()},
+        "table": table,
+        "seeds": seeds,
+    }
+    write_text(result, json.dumps(facts, indent=1) + "\n")
     print(json.dumps(table, indent=1))
 
 
-def one_seed(run: RunConfig, layout: Layout, seed: int) -> dict[str, dict[str, Any]]:
-    """Scores, steps and seconds of each arm."""
-    folders: dict[str, Path] = {}
-    facts: dict[str, dict[str, Any]] = {"base": {}}
-    seconds = None
-    for arm, config in {"default": run.train, "paper": PAPER, "paper-our-lr": FASTER}.items():
-        folders[arm] = layout.out / arm / f"seed-{seed}"
-        if seconds:
-            config = replace(config, steps=ENDLESS, max_seconds=seconds)
+def seconds_of_a_step(
+    run: RunConfig, arms: dict[str, RereflConfig], data: Path
+) -> dict[str, float]:
+    """Processor seconds that a step of each arm takes: the least of some turns."""
+    pack = load_pack(run.pack)
+    steps = {}
+    for arm, config in arms.items():
+        base = load_base(run.base)
+        encoded = encode_dataset(Dataset(data), base, pack, config.goal, lambda line: None)
+        base.add_lora(config.rank, seed=0)
+        objective = Objective(config, base, pack)
+        group = max(encoded.groups, key=len)
+        steps[arm] = partial(objective.backward, group, torch.arange(config.batch))
+    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
+    for _ in range(TURNS):
+        for arm, step in steps.items():
+            before = time.process_time()
+            step()
+            seconds[arm].append(time.process_time() - before)
+    return {arm: min(found) for arm, found in seconds.items()}
+
+
+def one_seed(
+    run: RunConfig, layout: Layout, arms: dict[str, RereflConfig], seed: int
+) -> dict[str, dict[str, Any]]:
+    """The judge's scores of the base and of each arm."""
+    folders = {arm: layout.out / arm / f"seed-{seed}" for arm in arms}
+    for arm, config in arms.items():
         train.run(
             replace(config, seed=seed),
             base=run.base,
@@ -70,10 +112,6 @@ def one_seed(run: RunConfig, layout: Layout, seed: int) -> dict[str, dict[str, A
             data=layout.data("tune"),
             folder=folders[arm],
         )
-        training = read_manifest(folders[arm])["training"]
-        lines = (folders[arm] / "metrics.jsonl").read_text().splitlines()
-        facts[arm] = {"steps": training["steps"], "seconds": json.loads(lines[-1])["elapsed"]}
-        seconds = seconds or facts[arm]["seconds"]
     folder = layout.evaluation / f"seed-{seed}"
     evaluate.run(
         run.evaluation,
@@ -84,9 +122,7 @@ def one_seed(run: RunConfig, layout: Layout, seed: int) -> dict[str, dict[str, A
         folder=folder,
     )
     models = json.loads((folder / "summary.json").read_text())["models"]
-    for arm, known in facts.items():
-        known.update(models[arm]["judge"], faces=models[arm]["faces_found"])
-    return facts
+    return {arm: {**models[arm]["judge"], "faces": models[arm]["faces_found"]} for arm in models}
 
 
 if __name__ == "__main__":
