@@ -1,11 +1,12 @@
 """The ONNX operators of face networks, in torch: attributes first, then the inputs in order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 from umo.errors import UsageError
 
@@ -19,19 +20,60 @@ def _padded(attributes: Attributes, x: Tensor, value: float = 0.0) -> Tensor:
     )
 
 
+class _Conv(torch.autograd.Function):
+    """Convolution with a fixed kernel; unlike torch's own it does not keep its input."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: Sequence[int],
+        dilation: Sequence[int],
+        groups: int,
+    ) -> Tensor:
+        context.save_for_backward(weight)
+        context.shape, context.strides = x.shape, (stride, 0, dilation, groups)
+        return F.conv2d(x, weight, bias, *context.strides)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = context.saved_tensors
+        inputs = conv2d_input(context.shape, weight, gradients[0], *context.strides)
+        return inputs, None, None, None, None, None
+
+
 def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.conv2d(
+    output: Tensor = _Conv.apply(
         _padded(attributes, x),
         weight,
         bias,
-        stride=tuple(attributes.get("strides", (1, 1))),
-        dilation=tuple(attributes.get("dilations", (1, 1))),
-        groups=attributes.get("group", 1),
+        tuple(attributes.get("strides", (1, 1))),
+        tuple(attributes.get("dilations", (1, 1))),
+        attributes.get("group", 1),
     )
+    return output
+
+
+class _PRelu(torch.autograd.Function):
+    """PReLU with a fixed slope; it keeps a byte for each value, for what has no gradient."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, slope: Tensor) -> Tensor:
+        context.save_for_backward(x < 0, slope)
+        return F.prelu(x, slope.flatten())
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        negative, slope = context.saved_tensors
+        return torch.addcmul(gradient, gradient * negative, slope - 1), None
 
 
 def _prelu(attributes: Attributes, x: Tensor, slope: Tensor) -> Tensor:
-    return F.prelu(x, slope.flatten())
+    output: Tensor = _PRelu.apply(x, slope)
+    return output
 
 
 def _batch_norm(
