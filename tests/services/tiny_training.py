@@ -60,6 +60,10 @@ class TinyModel:
             self.decoder = nn.Conv2d(CHANNELS, 3 * 64, 1).requires_grad_(False)
             self.words = torch.randn(256, 8)
 
+    @property
+    def large(self) -> tuple[nn.Module, ...]:
+        return (self.transformer,)
+
     def encode(
         self, prompts: Sequence[str], references: Sequence[Sequence[Tensor]]
     ) -> Conditioning:

@@ -45,7 +45,8 @@ class _Conv(torch.autograd.Function):
 
 
 def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    output: Tensor = _Conv.apply(
+    apply: Callable[..., Tensor] = _Conv.apply
+    return apply(
         _padded(attributes, x),
         weight,
         bias,
@@ -53,7 +54,6 @@ def _conv(attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None
         tuple(attributes.get("dilations", (1, 1))),
         attributes.get("group", 1),
     )
-    return output
 
 
 class _PRelu(torch.autograd.Function):
@@ -72,8 +72,8 @@ class _PRelu(torch.autograd.Function):
 
 
 def _prelu(attributes: Attributes, x: Tensor, slope: Tensor) -> Tensor:
-    output: Tensor = _PRelu.apply(x, slope)
-    return output
+    apply: Callable[..., Tensor] = _PRelu.apply
+    return apply(x, slope)
 
 
 def _batch_norm(

@@ -4,7 +4,7 @@ The weights are random, since neither time nor memory depends on their values. A
 torch's operators say on the meta device, which computes nothing: operations of every pass, bytes of
 weights, gradients, moments, and of all that is alive at the highest moment of the step with
 gradient, whose blocks are recomputed. LoRA is trained in float32 and computed in bfloat16, for
-which autocast keeps copies. Text encoders stay where they were loaded. A step on one sample is, on
+which autocast keeps copies. Text encoders have left the device. A step on one sample is, on
 average over the window, `T - (Ts + Te) / 2` passes without gradient, one step with gradient through
 the transformer and the decoder, and one pass of the flow-matching loss. The networks for faces are
 left out.
@@ -124,13 +124,11 @@ def account(config: RereflopsConfig, size: int) -> dict[str, Any]:
         "step and backward": step.get_total_flops(),
         "flow matching": anchor.get_total_flops(),
     }
-    transformer, *encoders = base.large
-    frozen = [p for p in transformer.parameters() if not p.requires_grad]
+    frozen = [p for p in base.transformer.parameters() if not p.requires_grad]
     numbers = sum(p.numel() for p in lora)
     trained = 4 * numbers
     gigabytes = {
         "base": bytes_of(frozen) / 1e9,
-        "text encoders": sum(bytes_of(one.parameters()) for one in encoders) / 1e9,
         "autoencoder": bytes_of(base.parts.vae.parameters()) / 1e9,
         "lora": trained / 1e9,
         "lora in bfloat16": 2 * numbers / 1e9,

@@ -132,7 +132,10 @@ class Tuning:
         return {**manifest["training"], "seconds": self.elapsed, "last": json.loads(last)}
 
     def begin(self, checkpoint: Checkpoint | None) -> None:
-        """Encode the data, attach what is trained, and take up a checkpoint where there is one."""
+        """Encode the data, attach what is trained, and take up a checkpoint where there is one.
+
+        Prompts are not read again, so the text encoders leave the device.
+        """
         config, base, world = self.config, self.base, self.world
         base.without_lora()
         self._encoded = encode_once(
@@ -145,6 +148,8 @@ class Tuning:
             cache=self._cache,
             world=world,
         )
+        for encoder in base.large[1:]:
+            encoder.to("cpu")
         precision = choose_precision(config.precision, world.device)
         self._trained.attach(precision)
         if config.recompute:
