@@ -5,9 +5,10 @@ and embeddings. Datasets are rewritten and swapped in whole; their manifest then
 `forgotten`: sha256 of the id, digest and number of samples before, number after.
 
 Whatever else lies in the named folders and was made from such a dataset (its manifest says
-`dataset`, or `lineage`) is removed: encoded datasets, evaluations, galleries. So is what holds the
-id, the person's pictures or embeddings byte for byte. Models that were tuned on the person are
-named, not removed. Nothing else may write to the folders meanwhile. A killed run is run again.
+`dataset`, or `lineage`) is removed: encoded datasets, evaluations, galleries. So is the work folder
+that the dataset was harvested in, and what holds the id, the person's pictures or embeddings byte
+for byte. Models that were tuned on the person are named, not removed. Nothing else may write to the
+folders meanwhile. A killed run is run again.
 """
 
 import base64
@@ -31,6 +32,8 @@ from umo.files import MANIFEST, manifest_text, read_manifest, write_text
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<old>\.old)?")
 """Names that `umo.files` gives to what it has not finished, beside what that is to replace."""
+WORK = "work"
+"""Says in a dataset's manifest what the folder is called that keeps the faces it was made from."""
 MODELS = ("lora", "base")
 SHORTEST = 8
 """Bytes of an id that can be told from chance in a file that is no text."""
@@ -51,6 +54,8 @@ class Traces:
     identity: str
     digests: set[str] = field(default_factory=set)
     """Of datasets that held the identity."""
+    works: set[str] = field(default_factory=set)
+    """Names of the work folders that these were made in."""
     content: set[bytes] = field(default_factory=set)
     """Pictures and embeddings of the person."""
 
@@ -110,10 +115,14 @@ def forget(identity: str, places: Sequence[Place]) -> list[Deletion]:
     found += [Dataset(place) for place in remote]
     traces = Traces(identity=identity)
     holding = [dataset for dataset in found if _holds(dataset, traces)]
-    for proof in (proof for dataset in found for proof in dataset.manifest.get(FORGOTTEN, [])):
-        if proof["identity"] == hashed(identity):
-            traces.digests.add(proof["before"]["digest"])
-    done = [deletion for root in roots for deletion in _derived(root, traces)]
+    for dataset in found:
+        proofs = dataset.manifest.get(FORGOTTEN, [])
+        proven = [p["before"]["digest"] for p in proofs if p["identity"] == hashed(identity)]
+        traces.digests.update(proven)
+        if WORK in dataset.manifest and (proven or dataset in holding):
+            traces.works.add(dataset.manifest[WORK])
+    done = [deletion for root in roots for deletion in _works(root, traces)]
+    done += [deletion for root in roots for deletion in _derived(root, traces)]
     done += [deletion for root in roots for deletion in _rest(root, traces)]
     done += [_rewrite(dataset, traces) for dataset in holding]
     for dataset in found:
@@ -164,6 +173,13 @@ def _holds(dataset: Dataset, traces: Traces) -> bool:
     if held:
         traces.digests.add(dataset.digest)
     return held
+
+
+def _works(root: Path, traces: Traces) -> Iterator[Deletion]:
+    for path in sorted(root.rglob("*")):
+        if path.name in traces.works and path.is_dir():
+            _remove(path)
+            yield Deletion(place=str(path), done="removed")
 
 
 def _derived(root: Path, traces: Traces) -> Iterator[Deletion]:

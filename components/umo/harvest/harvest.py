@@ -15,6 +15,7 @@ import torch
 
 from umo import config as settings
 from umo import lineage
+from umo.data.forget import WORK
 from umo.data.shards import FACE_PACK, write_dataset
 from umo.errors import UsageError
 from umo.faces.packs import FacePack, load_pack
@@ -186,6 +187,7 @@ def finish(
         ],
         "content": album.content,
         LISTING: listing_name(config, listing, pack),
+        WORK: units.name,
         FACE_PACK: {"name": pack.name, "digest": pack.digest},
         "harvest": summary,
         "code": lineage.code_version(),

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from PIL import Image as Pillow
 
 from services.footage import RATE, Shot, scene, write_photos, write_video
 from umo.config import from_mapping
+from umo.data.forget import forget
 from umo.data.schema import Image, Sample
 from umo.data.shards import Dataset
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.faces.packs import load_pack
+from umo.files import read_manifest
 from umo.harvest.album import Album, identify
 from umo.harvest.caption import load_captioner
 from umo.harvest.choose import Choice, choose
@@ -145,6 +148,21 @@ def test_the_report_shows_the_harvest(film: Done) -> None:
     assert page.count("<svg") == 10 + 1
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert (report.stat().st_mode & 0o777) == 0o700
+
+
+def test_a_deleted_person_is_gone_from_all_that_a_harvest_wrote(film: Done, tmp_path: Path) -> None:
+    for name in ("out", "out-report", "work"):
+        shutil.copytree(film.folder.with_name(name), tmp_path / name)
+    samples = film.samples()
+    gone = samples[0].identities[0]
+    before = read_manifest(tmp_path / "out")["digest"]
+    forget(gone, [tmp_path])
+    manifest = read_manifest(tmp_path / "out", verify=True)
+    assert manifest["forgotten"][0]["before"]["digest"] == before
+    left = {sample.key for sample in Dataset(tmp_path / "out")}
+    assert left == {sample.key for sample in samples if gone not in sample.identities}
+    assert not (tmp_path / "out-report").exists()
+    assert not list((tmp_path / "work").rglob("*.*"))
 
 
 def test_a_second_call_finds_the_dataset(film: Done) -> None:
