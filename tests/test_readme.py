@@ -38,6 +38,8 @@ def test_shown_command(command: tuple[str, ...]) -> None:
         launched = get_args_parser().parse_args(arguments)
         assert (launched.no_python, launched.training_script) == (True, ".venv/bin/umo")
         parse(get_command(main.app), "umo", launched.training_script_args)
+    elif program == ".venv/bin/python":
+        assert (ROOT / arguments[0]).is_file()
     else:
         assert program in {".venv/bin/mlflow", ".venv/bin/hf"}
 
