@@ -23,8 +23,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request, verify_rest_response
+from sqlalchemy.exc import SQLAlchemyError
 
 from umo.errors import DeniedError, NotFoundError, UmoError
+from umo.files import atomic_path, exclusive
 from umo.store import Store
 
 EXPERIMENT = "umo"
@@ -39,10 +41,29 @@ for _noisy in ("alembic", "mlflow.store.db.utils"):
 
 
 def connect(store: Store) -> MlflowClient:
-    """A client of the store's MLflow."""
+    """A client of the store's MLflow.
+
+    Raises:
+        UmoError: A new SQLite file cannot be written.
+    """
     if store.file:
-        store.file.parent.mkdir(parents=True, exist_ok=True)
+        _ensure_file(store.file)
     return MlflowClient(tracking_uri=store.tracking, registry_uri=store.tracking)
+
+
+def _ensure_file(file: Path) -> None:
+    """Make a SQLite store whole or not at all: a migration that is broken off cannot go on."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        return
+    with exclusive(file.with_name(f".{file.name}.lock"), None):
+        if file.exists():
+            return
+        with atomic_path(file) as staged:
+            try:
+                MlflowClient(tracking_uri=f"sqlite:///{staged}").search_experiments(max_results=1)
+            except SQLAlchemyError as error:
+                raise OSError(" ".join(str(error.args[0]).split())) from error
 
 
 def ensure_experiment(client: MlflowClient, store: Store, name: str) -> str:

@@ -43,7 +43,8 @@ class Int8Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """`[...,outputs]` of `[...,inputs]`, in the input's format, or in autocast's."""
         kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if cast else x.dtype
         scaled = _product(x.to(dtype), self.weight) * self.scale.to(dtype)
         return scaled if self.bias is None else scaled + self.bias.to(dtype)
 

@@ -20,11 +20,12 @@ Pictures of items that ask for nobody are read and not looked at.
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from umo.benchmarks.faces import Gallery, Look
 from umo.benchmarks.item import Benchmark, Failure, Item
@@ -103,7 +104,7 @@ class Scorer:
         tasks = [(file, self.benchmark.grid, self._look) for file in files]
         if processes == 1:
             for done, task in enumerate(tasks, 1):
-                with suppress(UmoError):
+                with suppress(UmoError), _one_thread():
                     self._gallery.faces(*task)
                 yield done
             return
@@ -158,7 +159,8 @@ class Scorer:
 
     def _see(self, file: Path, item: Item) -> list[Seen]:
         if item.people:
-            return self._gallery.faces(file, self.benchmark.grid, self._look)
+            with _one_thread():
+                return self._gallery.faces(file, self.benchmark.grid, self._look)
         return [self._nobody() for _ in read_cells(file.read_bytes(), self.benchmark.grid)]
 
     def _nobody(self) -> Seen:
@@ -167,6 +169,17 @@ class Scorer:
             for name in self.likenesses.embedders
         }
         return Seen(boxes=np.zeros((0, 4)), embeddings=empty)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As each of several processes computes, so that their numbers are the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _plain(measured: Measured) -> dict[str, Any]:
@@ -191,8 +204,6 @@ _gallery: list[Gallery] = []
 
 
 def _start(folder: Path, pack: str) -> None:
-    import torch
-
     from umo.faces.packs import load_pack
 
     torch.set_num_threads(1)
