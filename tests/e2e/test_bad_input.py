@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,8 @@ TINY = {
     "evaluation": {"steps": 2, "resamples": 20},
     "model": "tiny",
 }  # fmt: skip
-ENOUGH_TO_TRAIN = 450_000
-"""Bytes that data and LoRA of `TINY` fit in, but not its pictures."""
+ENOUGH_TO_BEGIN = 450_000
+"""Bytes that the data of `TINY` fits in, but not its pictures."""
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(
     config, out = tmp_path / "run.json", small_disk / "run"
     config.write_text(json.dumps({**TINY, "base": str(base)}))
     filler = small_disk / "filler"
-    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - ENOUGH_TO_TRAIN))
+    filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - ENOUGH_TO_BEGIN))
     command = [sys.executable, "-c", "from umo_cli.main import main; main()", "run", "--no-open"]
     command += ["--config", str(config), "--out", str(out)]
 
@@ -181,4 +182,7 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(
     filler.unlink()
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == ExitCode.OK, finished.stderr
-    assert "train: already there, reused" in finished.stderr
+    done = re.findall(r"^(.+): done in", stopped.stderr, re.MULTILINE)
+    assert done
+    for step in done:
+        assert f"{step}: already there, reused" in finished.stderr
