@@ -20,12 +20,11 @@ Pictures of items that ask for nobody are read and not looked at.
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from umo.benchmarks.faces import Gallery, Look
 from umo.benchmarks.item import Benchmark, Failure, Item
@@ -34,6 +33,7 @@ from umo.benchmarks.pictures import find_file, read_cells
 from umo.errors import UmoError
 from umo.evaluation.measure import Measured, Seen, compare
 from umo.evaluation.metrics import Values
+from umo.threads import one_thread
 
 Progress = Callable[[dict[str, Any]], None]
 DECIMALS = 6
@@ -104,7 +104,7 @@ class Scorer:
         tasks = [(file, self.benchmark.grid, self._look) for file in files]
         if processes == 1:
             for done, task in enumerate(tasks, 1):
-                with suppress(UmoError), _one_thread():
+                with suppress(UmoError), one_thread():
                     self._gallery.faces(*task)
                 yield done
             return
@@ -159,7 +159,7 @@ class Scorer:
 
     def _see(self, file: Path, item: Item) -> list[Seen]:
         if item.people:
-            with _one_thread():
+            with one_thread():
                 return self._gallery.faces(file, self.benchmark.grid, self._look)
         return [self._nobody() for _ in read_cells(file.read_bytes(), self.benchmark.grid)]
 
@@ -169,17 +169,6 @@ class Scorer:
             for name in self.likenesses.embedders
         }
         return Seen(boxes=np.zeros((0, 4)), embeddings=empty)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As each of several processes computes, so that their numbers are the same to the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _plain(measured: Measured) -> dict[str, Any]:
@@ -206,10 +195,9 @@ _gallery: list[Gallery] = []
 def _start(folder: Path, pack: str) -> None:
     from umo.faces.packs import load_pack
 
-    torch.set_num_threads(1)
     _gallery.append(Gallery(folder, load_pack(pack)))
 
 
 def _look(task: tuple[Path, int, Look]) -> None:
-    with suppress(UmoError):
+    with suppress(UmoError), one_thread():
         _gallery[0].faces(*task)

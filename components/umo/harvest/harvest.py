@@ -3,15 +3,12 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from umo import config as settings
 from umo import lineage
@@ -29,6 +26,7 @@ from umo.harvest.report import write_report
 from umo.harvest.samples import write_samples
 from umo.harvest.sources import Listing, Source, list_sources
 from umo.harvest.units import UnitConfig, is_worked, work
+from umo.threads import one_thread
 
 MOST_WORKERS = 8
 """A pod sees every core of its node, whatever its limit."""
@@ -249,18 +247,7 @@ def _work_units(
 ) -> dict[str, float]:
     clock = Clock()
     pack = pack or load_pack(config.faces)
-    with _one_thread():
+    with one_thread():
         for number in numbers:
             work(listing.units[number], config.units, pack, unit_path(folder, number), clock)
     return dict(clock.seconds)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums of several threads may differ in their last bit, and so would a unit's bytes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
