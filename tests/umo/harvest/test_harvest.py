@@ -1,9 +1,7 @@
 """The whole harvest: right people, references from other clips, nothing lost silently."""
 
 import hashlib
-import json
 import shutil
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from umo.harvest.album import Album, identify
 from umo.harvest.caption import load_captioner
 from umo.harvest.choose import Choice, choose
 from umo.harvest.harvest import HarvestConfig, unit_path, work_folder, work_shard
-from umo.harvest.read import Mend, Reason
 from umo.harvest.sources import Kind, Source, list_sources
 from umo.steps import harvest as step
 from umo.steps.journal import ignore
@@ -222,45 +219,6 @@ def test_a_photo_that_changed_since_it_was_looked_at_is_refused(tmp_path: Path) 
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(DiffersError, match="has sha256"):
         step.run(CONFIG, sources, folder=tmp_path / "out", work=tmp_path / "work")
-
-
-def test_a_dirty_folder_is_counted_file_by_file(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    good = photos(folder)[:4]
-    pictures = [Pillow.fromarray(pixels) for pixels in good]
-    pictures[0].convert("CMYK").save(folder / "cmyk.jpg", quality=90)
-    grey = np.array(pictures[1].convert("L")).astype(np.uint16) << 8
-    Pillow.fromarray(grey).save(folder / "deep.png")
-    exif = Pillow.Exif()
-    exif[0x0112] = 6
-    turned = pictures[2].transpose(Pillow.Transpose.ROTATE_90)
-    turned.save(folder / "turned.jpg", exif=exif, quality=90)
-    pictures[3].save(folder / "really-a-png.jpg", format="PNG")
-    (folder / "empty.jpg").touch()
-    pictures[0].save(folder / "moving.gif", save_all=True, append_images=[pictures[3]])
-    Pillow.new("L", (10_000, 10_000)).save(folder / "huge.png")
-    (folder / "notes.txt").write_text("not a picture")
-    for number in range(2):
-        whole = (folder / f"photo-0{number}.jpg").read_bytes()
-        (folder / f"broken-{number}.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "dangling.jpg").symlink_to(folder / "nowhere.jpg")
-    out = tmp_path / "out"
-    step.run(CONFIG, [source("photos", folder)], folder=out)
-    found = Dataset(out).manifest["harvest"]
-    assert found["refused"] == {
-        Reason.EMPTY: 1,
-        Reason.ANIMATED: 1,
-        Reason.HUGE: 1,
-        Reason.OTHER: 1,
-        Reason.BROKEN: 2,
-        Reason.UNREADABLE: 1,
-    }
-    assert found["mends"] == {Mend.CMYK: 1, Mend.DEEP: 1, Mend.TURNED: 1, Mend.MISLABELLED: 1}
-    assert found["counts"]["files"] == sum(1 for _ in folder.iterdir())
-    assert found["counts"]["pictures"] + sum(found["refused"].values()) == found["counts"]["files"]
-    lines = (tmp_path / "out-report" / "refused.jsonl").read_text().splitlines()
-    reasons = Counter(json.loads(line)["reason"] for line in lines)
-    assert reasons == found["refused"]
 
 
 def test_what_cannot_be_harvested_is_said_in_one_line(tmp_path: Path) -> None:

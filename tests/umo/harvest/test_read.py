@@ -1,14 +1,13 @@
 """Whatever is wrong with a picture file, it is read right or refused with the right reason."""
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from services.png import deep_png, png_of_size
 from umo.harvest.read import LARGEST_FILE, Mend, ReadConfig, Reason, RefusedError, read_picture
 
 CONFIG = ReadConfig(side=256, megapixels=20)
@@ -163,27 +162,3 @@ def test_damage_anywhere_is_read_or_refused_never_an_accident(tmp_path: Path, su
 def test_the_shorter_side_cannot_be_above_the_longer() -> None:
     with pytest.raises(ValueError, match="least_side"):
         ReadConfig(side=100, least_side=200)
-
-
-def deep_png(pixels: np.ndarray) -> bytes:
-    """A PNG of 16 bits a channel, which Pillow cannot write in colour."""
-    height, width = pixels.shape[:2]
-    rows = pixels.astype(">u2").tobytes()
-    step = width * 6
-    data = b"".join(b"\0" + rows[y * step : (y + 1) * step] for y in range(height))
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return png([(b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")])
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that says it is this large; what it holds is short."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return png([(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 4096)), (b"IEND", b"")])
-
-
-def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    parts = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
