@@ -1,9 +1,11 @@
 """The default beside the paper's setting for UNO: as many seconds each, judged together.
 
 What a step of each costs is measured first, in turns and in one process; every arm then gets as
-many steps as fit into the seconds of the default. So it does not matter what else the machine does.
+many steps as fit into the seconds of the default. So it does not matter what else the machine does,
+and several processes may take a seed each. What is done is not done again.
 
     python tests/benchmarks/training/equal_time.py runs/equal-time docs/benchmarks/equal-time.json
+    python tests/benchmarks/training/equal_time.py runs/equal-time docs/benchmarks/equal-time.json 2
 
 `paper` is the published setting to the letter. `paper, our lr` keeps its reward, its roll-out and
 its one picture from each, but learns as fast as the default does: 5e-6 is meant for 12 billion
@@ -13,6 +15,7 @@ parameters and many hours.
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,23 +50,30 @@ FASTER = replace(PAPER, rank=RereflConfig().rank, lr=RereflConfig().lr)
 TURNS = 5
 
 
-def main(out: Path, result: Path) -> None:
-    """Tune every arm with every seed and write the table."""
+def main(out: Path, result: Path, seeds: Sequence[int]) -> None:
+    """Tune every arm with some seeds; write the table of all seeds that are done."""
     run, layout = RunConfig(), Layout(out)
     synthesize.run(run.tune, folder=layout.data("tune"))
     synthesize.run(run.held_out, folder=layout.data("held-out"))
     arms = {"default": run.train, "paper": PAPER, "paper-our-lr": FASTER}
-    costs = seconds_of_a_step(run, arms, layout.data("tune"))
+    measured = out / "costs.json"
+    if not measured.exists():
+        costs = seconds_of_a_step(run, arms, layout.data("tune"))
+        write_text(measured, json.dumps(costs) + "\n")
+    costs = json.loads(measured.read_text())
     arms = {
         arm: replace(config, steps=round(run.train.steps * costs["default"] / costs[arm]))
         for arm, config in arms.items()
     }
-    seeds = {seed: one_seed(run, layout, arms, seed) for seed in SEEDS}
+    for seed in seeds:
+        scores = one_seed(run, layout, arms, seed)
+        write_text(out / f"seed-{seed}.json", json.dumps(scores) + "\n")
+    done = {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("seed-*.json"))}
     table = {
         arm: {
             name: {"mean": fmean(found), "deviation": pstdev(found)}
             for name in ("id_sim", "id_conf")
-            if (found := [seed[arm][name] for seed in seeds.values()])
+            if (found := [seed[arm][name] for seed in done.values()])
         }
         for arm in ("base", *arms)
     }
@@ -71,7 +81,7 @@ def main(out: Path, result: Path) -> None:
         "seconds_of_a_step": costs,
         "steps": {arm: config.steps for arm, config in arms.items()},
         "table": table,
-        "seeds": seeds,
+        "seeds": done,
     }
     write_text(result, json.dumps(facts, indent=1) + "\n")
     print(json.dumps(table, indent=1))
@@ -126,4 +136,4 @@ def one_seed(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3:]] or SEEDS)
