@@ -74,6 +74,12 @@ def generate(
         typer.Option(help="Folder that `umo train` wrote; its LoRA paints.", show_default=False),
     ] = None,
     faces: FacesOption = "open",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Do only share I (from 0) of N of the work.", show_default=False
+        ),
+    ] = None,
     config: ConfigOption = None,
     assignments: SetOption = None,
     output: OutputOption = "table",
@@ -84,12 +90,24 @@ def generate(
     """
     with work_on_stderr(), progress_bar("generate") as progress:
         from umo.data.generate import GenerateConfig
+        from umo.data.share import Share
         from umo.files import read_manifest
         from umo.steps import generate as step
 
         settings = configure(GenerateConfig, config, assignments)
-        step.run(settings, base=base, pack=faces, folder=out, tuned=tuned, progress=progress)
-        facts = read_manifest(out)
+        done = step.run(
+            settings,
+            base=base,
+            pack=faces,
+            folder=out,
+            tuned=tuned,
+            share=Share.parse(shard) if shard else None,
+            progress=progress,
+        )
+    if done.folder != out:
+        print_result({"shard": shard, "done in": str(done.folder)}, output)
+        return
+    facts = read_manifest(out)
     print_manifest(out, output)
     if output == "table" and facts["rejected"]:
         print_facts({f"rejected: {reason}": n for reason, n in facts["rejected"].items()})

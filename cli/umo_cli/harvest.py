@@ -63,6 +63,7 @@ def harvest(
 ) -> None:
     """Harvest groups of people and references of each from photos and videos."""
     with work_on_stderr(), progress_bar("harvest") as progress:
+        from umo.data.share import Share
         from umo.harvest.harvest import HarvestConfig, work_shard
         from umo.harvest.sources import Kind, Source
         from umo.steps import harvest as step
@@ -75,15 +76,14 @@ def harvest(
             for folder in folders
         ]
         if shard:
-            number, count = _share(shard)
+            share = Share.parse(shard)
             if work is None:
                 raise UsageError("--shard needs --work", hint="name a folder that all shards share")
             seconds = work_shard(
                 settings,
                 sources,
                 work,
-                shard=number,
-                shards=count,
+                share=share,
                 workers=workers,
                 progress=progress,
             )
@@ -103,10 +103,3 @@ def harvest(
         print_result({"shard": shard, **{f"{k} s": v for k, v in seconds.items()}}, output)
     else:
         print_manifest(out, output)
-
-
-def _share(text: str) -> tuple[int, int]:
-    number, slash, count = text.partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal()):
-        raise UsageError(f"--shard {text!r} is not I/N", hint="for example --shard 0/2")
-    return int(number), int(count)

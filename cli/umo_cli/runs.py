@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_help_option=False, rich_markup_mode=None)
 
-Pipeline = Literal["training", "evaluation", "promotion"]
+Pipeline = Literal["training", "evaluation", "promotion", "data"]
 PipelineArgument = Annotated[Pipeline, typer.Argument(help="Which pipeline.", show_default=False)]
 RunArgument = Annotated[str, typer.Argument(help="Id of the run.", show_default=False)]
 NamespaceOption = Annotated[
@@ -57,7 +57,10 @@ GpusOption = Annotated[
     int, typer.Option("--gpus", min=0, help="GPUs of each task that paints or trains.")
 ]
 ShardsOption = Annotated[
-    int, typer.Option("--shards", min=1, help="Tasks that render each split of a training.")
+    int,
+    typer.Option(
+        "--shards", min=1, help="Tasks that render each split, or share the work of data."
+    ),
 ]
 NodesOption = Annotated[
     int, typer.Option("--nodes", min=0, help="Train as a TrainJob on so many nodes; 0 in the task.")
@@ -110,7 +113,7 @@ def submit(
         from umo_pipelines.remote import Package, Remote
 
         values = _values(
-            pipeline, out, config, assignments, model, version, base, hours, minutes, local
+            pipeline, out, config, assignments, model, version, base, hours, minutes, shards, local
         )
         if local:
             facts: dict[str, Any] = orders.run_here(pipeline, values, out)
@@ -240,7 +243,7 @@ def schedule(
                 f"{cron!r} has {len(cron.split())} fields", hint="for example '0 0 3 * * 0'"
             )
         values = _values(
-            pipeline, out, config, assignments, model, version, base, hours, minutes, False
+            pipeline, out, config, assignments, model, version, base, hours, minutes, shards, False
         )
         package = Package.compile(pipeline, image=image, gpus=gpus, shards=shards)
         made = Remote(host, namespace).schedule(
@@ -269,14 +272,19 @@ def _values(
     base: str,
     hours: float,
     minutes: float,
+    shards: int,
     local: bool,
 ) -> dict[str, Any]:
+    from umo.steps.dataset import DatasetConfig
     from umo.steps.run import RunConfig
     from umo_pipelines import orders
 
     folder = out.resolve() if local else out
     if not local and Path("/runs") not in folder.parents:
         raise UsageError(f"--out {out} is not on the volume", hint=f"for example /runs/{out.name}")
+    if pipeline == "data":
+        order = configure(DatasetConfig, config, assignments)
+        return orders.data_values(order, folder, shares=1 if local else shards)
     settings = configure(RunConfig, config, assignments, base=base, model=model)
     return orders.values(pipeline, settings, folder, version=version, hours=hours, minutes=minutes)
 

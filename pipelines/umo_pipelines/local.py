@@ -14,11 +14,17 @@ from typing import Any
 
 from kfp import local
 
+from umo_pipelines.data import data
 from umo_pipelines.evaluation import evaluation
 from umo_pipelines.promotion import promotion
 from umo_pipelines.training import build
 
-PIPELINES = {"training": build(1), "evaluation": evaluation, "promotion": promotion}
+PIPELINES = {
+    "training": build(1),
+    "evaluation": evaluation,
+    "promotion": promotion,
+    "data": data,
+}
 
 
 def main(pipeline: str, arguments: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from umo.config import to_mapping
+from umo.data.share import Share
 from umo.errors import DeniedError, NotFoundError, UmoError, UsageError
 from umo.ledger import Ledger
 from umo.registry import Registry
 from umo.review.policy import load_policy
+from umo.steps.dataset import DatasetConfig
 from umo.steps.layout import Layout
 from umo.steps.run import RunConfig
 from umo.store import Store
@@ -26,7 +28,6 @@ EVALUATION = ("synthesize held-out", "evaluate")
 STEPS: dict[Pipeline, tuple[str, ...]] = {
     "training": submit.TRAINING,
     "evaluation": EVALUATION,
-    "promotion": submit.PROMOTION,
 }
 MAIN = "main"
 """Container of KFP's pods."""
@@ -82,11 +83,26 @@ def values(
     }
 
 
+def data_values(settings: DatasetConfig, out: Path, *, shares: int) -> dict[str, Any]:
+    """Parameters of the data pipeline, whose work is cut into so many shares."""
+    return {
+        "out": str(out),
+        "order": json.dumps(to_mapping(settings)),
+        "shares": [str(Share(number, shares)) for number in range(shares)],
+    }
+
+
 def run_here(pipeline: Pipeline, given: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """Run a pipeline on this machine until it ends."""
     started = time.monotonic()
     layout = Layout(out.resolve())
-    steps = submit.promotion_steps(given) if pipeline == "promotion" else STEPS[pipeline]
+    match pipeline:
+        case "promotion":
+            steps = submit.promotion_steps(given)
+        case "data":
+            steps = (*(f"work {share}" for share in given["shares"]), "collect")
+        case _:
+            steps = STEPS[pipeline]
     with locked(layout.out):
         run_pipeline(pipeline, given, layout, steps=steps, progress=True)
     return {"out": str(layout.out), "seconds": round(time.monotonic() - started, 1)}
@@ -124,6 +140,8 @@ def next_command(run: Mapping[str, Any]) -> str:
     """What a person does next with a run."""
     match run["state"]:
         case "SUCCEEDED":
+            if "order" in run["parameters"]:
+                return f"umo data show {Layout(Path(run['parameters']['out'])).made}"
             model = run["parameters"].get("model", "")
             return f"umo models list {model}".strip()
         case "FAILED":

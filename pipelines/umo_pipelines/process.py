@@ -26,7 +26,7 @@ GRACE_SECONDS = 20.0
 FULL_DISK = 2**20
 """Bytes; with less, a step that says nothing of its end is taken to have filled the disk."""
 
-Pipeline = Literal["training", "evaluation", "promotion"]
+Pipeline = Literal["training", "evaluation", "promotion", "data"]
 
 
 def run_pipeline(

@@ -42,7 +42,7 @@ class Package:
         """Compile a pipeline.
 
         Args:
-            name: `training`, `evaluation` or `promotion`.
+            name: `training`, `evaluation`, `promotion` or `data`.
             image: Of every step; the built-in one by default.
             gpus: Of the tasks that paint.
             nodes: Of a TrainJob, which has its own GPUs: the task that waits for it gets none.
@@ -51,7 +51,7 @@ class Package:
         from kfp import compiler
 
         pipeline = build(shards) if name == "training" else PIPELINES[name]
-        painters = ("exec-evaluate",) if nodes else ("exec-train", "exec-evaluate")
+        painters = ("exec-work", "exec-evaluate", *(() if nodes else ("exec-train",)))
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "pipeline.yaml"
             compiler.Compiler().compile(pipeline, str(file))
@@ -83,11 +83,19 @@ class Package:
         return placed
 
     def _dag(self, tasks: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Tasks, those inside of an exit handler too."""
-        flat: dict[str, dict[str, Any]] = {}
+        """Tasks, those inside of an exit handler or a loop too, which others then wait for."""
+        parts: dict[str, dict[str, dict[str, Any]]] = {}
         for name, task in tasks.items():
             component = self.spec["components"][task["componentRef"]["name"]]
-            flat |= self._dag(component["dag"]["tasks"]) if "dag" in component else {name: task}
+            parts[name] = (
+                self._dag(component["dag"]["tasks"]) if "dag" in component else {name: task}
+            )
+        flat: dict[str, dict[str, Any]] = {}
+        for inner in parts.values():
+            for name, task in inner.items():
+                before = task.get("dependentTasks", [])
+                waits = [one for group in before for one in parts.get(group, [group])]
+                flat[name] = {**task, "dependentTasks": waits}
         return flat
 
     def cached(self, now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, bool]:

@@ -39,6 +39,30 @@ def validate(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def work(out: str, order: str, share: str) -> str:
+    """Do a share of the work for a dataset; what names it."""
+    from umo.steps import entry
+
+    return entry.work(out, order, share)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def collect(out: str, order: str, parts: list, dataset: dsl.Output[dsl.Dataset]) -> str:
+    """Make the dataset of what the shares did, which are `parts`; verify every byte; its digest."""
+    from pathlib import Path
+
+    from umo.steps import entry
+    from umo.steps.layout import Layout
+    from umo_pipelines.artifacts import check_dataset, describe
+
+    digest = entry.collect(out, order)
+    folder = Layout(Path(out)).made
+    check_dataset(folder, digest)
+    describe(dataset, folder)
+    return digest
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(
     out: str,
     config: str,

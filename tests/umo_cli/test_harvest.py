@@ -16,9 +16,9 @@ NAMED = ["--licence", "CC0-1.0", "--consent", "nobody is shown"]
     [
         ([], ExitCode.USAGE, "error: Missing option '--licence'."),
         (["--licence", "CC0", "--consent", " "], ExitCode.USAGE, "error: no consent is named"),
-        ([*NAMED, "--shard", "half"], ExitCode.USAGE, "error: --shard 'half' is not I/N"),
+        ([*NAMED, "--shard", "half"], ExitCode.USAGE, "error: the share 'half' is not I/N"),
         ([*NAMED, "--shard", "0/2"], ExitCode.USAGE, "error: --shard needs --work"),
-        ([*NAMED, "--shard", "2/2", "--work", "w"], ExitCode.USAGE, "error: shard 2 of 2"),
+        ([*NAMED, "--shard", "2/2", "--work", "w"], ExitCode.USAGE, "error: share 2 of 2"),
         ([*NAMED, "--videos", "missing"], ExitCode.NOT_FOUND, "error: no folder missing"),
         ([*NAMED, "--set", "units.quality.sides=3"], ExitCode.USAGE, "unknown key 'sides'"),
     ],

@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 COMPILED = ROOT / "pipelines" / "compiled"
 PLANTED = "planted-secret-4711"
 STEPS = {
-    f"exec-{name}" for name in ("synthesize", "train", "evaluate", "register", "submit", "promote")
+    f"exec-{name}"
+    for name in (
+        *("synthesize", "train", "evaluate", "register"),
+        *("submit", "promote"),
+        *("work", "collect"),
+    )
 }
 """Executors whose tasks may be tried again."""
 
@@ -138,6 +143,17 @@ def test_what_is_reused() -> None:
     package = Package.compile("training")
     before: dict[str, Any] = {"tune": "a", "train": "b", "evaluation": "c", "out": "/runs/x"}
     reused = package.cached({**before, "evaluation": "d"}, before)
-    assert [task for task, kept in reused.items() if not kept] == ["report", "evaluate", "register"]
+    assert [task for task, kept in reused.items() if not kept] == ["evaluate", "register", "report"]
     assert not any(package.cached({**before, "out": "/runs/y"}, before).values())
     assert not any(Package.compile("promotion").cached({}, {}).values())
+
+
+def test_shares_of_data_are_worked_on_at_once_and_then_collected() -> None:
+    package = Package.compile("data", gpus=1)
+    (loop,) = (t for t in package.spec["root"]["dag"]["tasks"].values() if "comp-for" in str(t))
+    items = loop["parameterIterator"]["items"]
+    assert items == {"inputParameter": "pipelinechannel--shares"}
+    assert list(package.tasks) == ["work", "collect"]
+    assert package.tasks["collect"]["dependentTasks"] == ["work"]
+    assert package.resources("work")["gpus"] == "1"
+    assert not any(package.cached({}, {}).values())

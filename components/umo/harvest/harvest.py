@@ -14,6 +14,7 @@ from umo import config as settings
 from umo import lineage
 from umo.data.forget import WORK
 from umo.data.shards import FACE_PACK, write_dataset
+from umo.data.share import Share
 from umo.errors import UsageError
 from umo.faces.packs import FacePack, load_pack
 from umo.harvest.album import Album, identify
@@ -75,34 +76,27 @@ def work_shard(
     sources: Sequence[Source],
     work: Path,
     *,
-    shard: int = 0,
-    shards: int = 1,
+    share: Share | None = None,
     workers: int | None = 1,
     progress: Progress,
 ) -> dict[str, float]:
-    """Do the units `shard`, `shard + shards`, ... that are not done.
+    """Do those units of a share that are not done.
 
     Args:
         config: The harvest's settings.
         sources: The folders.
-        work: Folder for the units' files, shared by all shards.
-        shard: Which share of the units, from 0.
-        shards: How many shares there are.
+        work: Folder for the units' files, the same for all shares.
+        share: Of the units; all of them by default.
         workers: Processes; None for one a core. Each uses one core.
-        progress: Called with `done` and `total` units of the shard.
+        progress: Called with `done` and `total` units of the share.
 
     Returns:
         Seconds spent in each part.
-
-    Raises:
-        UsageError: There is no such shard.
     """
-    if not 0 <= shard < shards:
-        raise UsageError(f"shard {shard} of {shards} does not exist", hint="count from 0")
     listing = list_sources(sources, config.units.block)
     pack = load_pack(config.faces)
     folder = work_folder(work, config, listing, pack)
-    numbers = range(shard, len(listing.units), shards)
+    numbers = (share or Share()).of(len(listing.units))
     todo = [n for n in numbers if not is_worked(unit_path(folder, n))]
     count = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), max(1, len(todo)))
     done = len(numbers) - len(todo)

@@ -45,6 +45,31 @@ def join(out: str, split: str, config: str, parts: list[str]) -> str:
         return pen.finish(run(_parse(RenderConfig, config), folders, folder=layout.data(split)))
 
 
+def work(out: str, order: str, share: str) -> str:
+    """Do a share, `0/2`, of the work for a dataset; what names it."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, f"work {share}") as pen:
+        from umo.data.share import Share
+        from umo.steps.dataset import DatasetConfig
+        from umo.steps.dataset import work as run
+
+        config = _parse(DatasetConfig, order)
+        return pen.finish(
+            run(config, Share.parse(share), folder=layout.made, progress=pen.progress)
+        )
+
+
+def collect(out: str, order: str) -> str:
+    """Make the dataset of what the shares did; its digest."""
+    layout = Layout(Path(out))
+    with journal.step(layout.out, "collect") as pen:
+        from umo.steps.dataset import DatasetConfig
+        from umo.steps.dataset import collect as run
+
+        config = _parse(DatasetConfig, order)
+        return pen.finish(run(config, folder=layout.made, progress=pen.progress))
+
+
 def train(out: str, config: str, base: str, pack: str, data: str) -> str:
     """Tune the base on the tuning split, whose digest is `data`; the digest of its folder.
 

@@ -15,6 +15,7 @@ from umo.bases.protocol import ReferenceModel
 from umo.data.filters import recognised
 from umo.data.generate import GenerateConfig, generate_samples
 from umo.data.shards import FACE_PACK, Dataset, join_datasets, write_dataset
+from umo.data.share import Share
 from umo.errors import UmoError
 from umo.faces.packs import FacePack, load_pack
 from umo.files import exclusive, read_manifest, sha256
@@ -31,6 +32,7 @@ def run(
     pack: str,
     folder: Path,
     tuned: Path | None = None,
+    share: Share | None = None,
     progress: Progress = ignore,
 ) -> Outcome:
     """Generate the dataset of `config` into `folder`, unless it is there.
@@ -41,6 +43,7 @@ def run(
         pack: The face pack that filters.
         folder: Replaced, as a whole, when the dataset is new; finished shards wait beside it.
         tuned: Folder that `umo train` wrote; its LoRA paints.
+        share: Do this share of the shards alone; a call without one joins them.
         progress: Called with `done` and `total` candidates.
 
     Raises:
@@ -52,7 +55,7 @@ def run(
         read_manifest(tuned, verify=True)
         model.load_lora(tuned / LORA)
     name = lineage.identity(config, data={"pack": faces.digest, "lora": lora}, base=model.digest)
-    return generate(config, model, faces, name, lora, folder, progress)
+    return generate(config, model, faces, name, lora, folder, share, progress)
 
 
 def generate(
@@ -62,6 +65,7 @@ def generate(
     name: str,
     lora: str,
     folder: Path,
+    share: Share | None = None,
     progress: Progress = ignore,
 ) -> Outcome:
     """What `run` does, with what it loaded.
@@ -73,10 +77,13 @@ def generate(
         name: Of the result, by `lineage.identity`.
         lora: sha256 of the LoRA's weights, if there is one.
         folder: Of the dataset.
+        share: Of the shards; the outcome is then what waits to be joined.
         progress: Called with `done` and `total` candidates.
     """
     parts = folder.with_name(f"{folder.name}.parts")
-    numbers = range(len(config.shards))
+    share = share or Share()
+    numbers = share.of(len(config.shards))
+    total = sum(len(config.shards[number]) for number in numbers)
     done: set[int] = set()
     for refusal in (BUSY, None):
         for number in (number for number in numbers if number not in done):
@@ -92,7 +99,9 @@ def generate(
                 continue
             done.add(number)
             made = sum(len(config.shards[number]) for number in done)
-            progress({"done": made, "total": config.samples})
+            progress({"done": made, "total": total})
+    if share.count > 1:
+        return Outcome(folder=parts, digest=name, reused=False)
     with exclusive(parts / "join.lock", None):
         if outcome := _finished(folder, name, parts):
             return outcome

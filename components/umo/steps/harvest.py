@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umo import files
+from umo.data.share import Share
 from umo.errors import UmoError
 from umo.faces.packs import load_pack
 from umo.harvest import harvest
 from umo.harvest.harvest import HarvestConfig, Harvested
 from umo.harvest.sources import Source, list_sources
-from umo.steps.journal import Progress, ignore
+from umo.steps.journal import Outcome, Progress, ignore
 
 
 def run(
@@ -40,10 +41,9 @@ def run(
     Raises:
         UsageError: No picture has two known people.
     """
-    kept = work or folder.with_name(f"{folder.name}-work")
+    kept = work or _work(folder)
     shown = report or folder.with_name(f"{folder.name}-report")
-    listing = list_sources(sources, config.units.block)
-    name = harvest.listing_name(config, listing, load_pack(config.faces))
+    name = _name(config, sources)
     if (shown / "report.html").is_file() and (digest := _finished(folder, name)):
         if work is None:
             harvest.remove_work(kept)
@@ -63,6 +63,39 @@ def run(
     if work is None:
         harvest.remove_work(kept)
     return Harvested(digest=digest, reused=False, seconds=seconds)
+
+
+def run_share(
+    config: HarvestConfig,
+    sources: Sequence[Source],
+    share: Share,
+    *,
+    folder: Path,
+    progress: Progress = ignore,
+) -> Outcome:
+    """Do a share of the work for the dataset `folder`, unless that is there; `run` does the rest.
+
+    Args:
+        config: The settings.
+        sources: Folders of photos and videos.
+        share: Which share, done by a process a core.
+        folder: Of the dataset; the work waits beside it.
+        progress: Called with `done` and `total` units of the share.
+    """
+    name, work = _name(config, sources), _work(folder)
+    if digest := _finished(folder, name):
+        return Outcome(folder=folder, digest=digest, reused=True)
+    harvest.work_shard(config, sources, work, share=share, workers=None, progress=progress)
+    return Outcome(folder=work, digest=name, reused=False)
+
+
+def _work(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-work")
+
+
+def _name(config: HarvestConfig, sources: Sequence[Source]) -> str:
+    listing = list_sources(sources, config.units.block)
+    return harvest.listing_name(config, listing, load_pack(config.faces))
 
 
 def _sweep(result: Path) -> None:

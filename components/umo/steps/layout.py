@@ -19,6 +19,11 @@ class Layout:
         return self.out / "data" / "parts" / f"{split}-{shard}-of-{shards}"
 
     @property
+    def made(self) -> Path:
+        """The dataset of a run that makes nothing else."""
+        return self.out / "data" / "made"
+
+    @property
     def train(self) -> Path:
         """The tuned LoRA, its curves and manifest."""
         return self.out / "train"

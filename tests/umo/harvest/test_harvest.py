@@ -14,6 +14,7 @@ from umo.config import from_mapping
 from umo.data.forget import forget
 from umo.data.schema import Image, Sample
 from umo.data.shards import Dataset
+from umo.data.share import Share
 from umo.errors import DiffersError, NotFoundError, UsageError
 from umo.faces.packs import load_pack
 from umo.files import read_manifest
@@ -191,7 +192,7 @@ def test_photos_in_shards_and_processes_give_the_same_bytes(tmp_path: Path) -> N
     assert not (tmp_path / "one" / "out-work").exists()
     shared = tmp_path / "shared"
     for shard in (1, 0):
-        work_shard(CONFIG, sources, shared, shard=shard, shards=2, workers=1, progress=ignore)
+        work_shard(CONFIG, sources, shared, share=Share(shard, 2), workers=1, progress=ignore)
     done = step.run(CONFIG, sources, folder=tmp_path / "two" / "out", work=shared)
     assert done.seconds == {}
     step.run(CONFIG, sources, folder=tmp_path / "three" / "out", workers=2)
@@ -235,9 +236,8 @@ def test_what_cannot_be_harvested_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no picture has two people"):
         step.run(CONFIG, [source("photos", tmp_path / "photos")], folder=tmp_path / "out")
     assert (tmp_path / "out-report" / "report.html").is_file()
-    sources = [source("photos", tmp_path / "photos")]
-    with pytest.raises(UsageError, match="shard 2 of 2"):
-        work_shard(CONFIG, sources, tmp_path / "w", shard=2, shards=2, progress=ignore)
+    with pytest.raises(UsageError, match="share 2 of 2"):
+        Share(2, 2)
 
 
 def test_captioners() -> None:

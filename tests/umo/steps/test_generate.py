@@ -17,6 +17,7 @@ from umo.data.check import check
 from umo.data.filters import Likeness
 from umo.data.generate import GenerateConfig, generate_samples
 from umo.data.shards import Dataset
+from umo.data.share import Share
 from umo.errors import UmoError
 from umo.files import read_manifest
 from umo.steps.generate import generate
@@ -125,6 +126,17 @@ def test_processes_together_end_with_the_bytes_of_one(tmp_path: Path, whole: Pat
     assert [process.exitcode for process in together] == [0, 0, 0]
     assert read_manifest(tmp_path / "data", verify=True) == read_manifest(whole)
     assert not (tmp_path / "data.parts").exists()
+
+
+def test_shares_in_any_order_are_joined_to_the_same_bytes(tmp_path: Path, whole: Path) -> None:
+    folder = tmp_path / "data"
+    for number in (2, 0):
+        share = Share(number, 3)
+        done = generate(CONFIG, Painter(), tiny_pack(), NAME, "", folder, share)
+        assert done.folder == folder.with_name("data.parts")
+        assert not folder.exists()
+    assert make(folder) == read_manifest(whole)
+    assert generate(CONFIG, Painter(), tiny_pack(), NAME, "", folder, Share(1, 3)).reused
 
 
 def test_nothing_accepted_is_one_line_with_the_reasons(tmp_path: Path) -> None:
