@@ -1,99 +1,173 @@
 """Time the public scripts' way and ours on one set, item by item in turns.
 
-    PYTHONPATH=tests .venv/bin/python -m benchmarks.evaluation.side_by_side --items 210
+    PYTHONPATH=tests .venv/bin/python -m benchmarks.evaluation.side_by_side --items 210 --out speed
 
-Both ways use the same networks in the same process; seconds are of the processor, so that others'
-work on the machine weighs little.
+Both ways use the same networks in the same process on one thread; seconds are of the processor, so
+that others' work on the machine weighs little, and of the clock. What an item took, and its scores
+the pairwise way, are kept in `--out`: a run that was stopped goes on with the same command.
+`--shard 1/2` takes every second six items; one run without it then does what is left. After
+`--minutes` the pairwise way does no further item. Items ask for one to six people in turns, so the
+first ones stand for all.
 """
 
 import argparse
 import json
+import os
+import shutil
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmarks.evaluation import pairwise
-from benchmarks.evaluation.pictures import write_set
+from benchmarks.evaluation.pictures import MOST, write_set
 from umo.benchmarks.faces import Gallery
+from umo.benchmarks.item import Benchmark, Item
 from umo.benchmarks.public import read_table, write_xversebench
 from umo.benchmarks.score import Scorer
 from umo.benchmarks.xversebench import read_xversebench
-from umo.faces.packs import load_pack
+from umo.faces.packs import FacePack, load_pack
+from umo.files import atomic_folder, write_text
+from umo.threads import one_thread
+
+CLOCKS = {"processor": time.process_time, "wall": time.perf_counter}
+OURS, PAIRWISE = "ours", "pairwise"
+REFERENCES, SCORES = "references", "scores"
+"""What ours does once, not for each item."""
+Record = dict[str, Any]
+"""Seconds by clock, the machine's `load`, and the `result`."""
 
 
-def compare(items: int, side: int, pairwise_items: int, folder: Path) -> dict[str, Any]:
-    """Score a set both ways.
+class SideBySide:
+    """A set that is scored both ways.
 
     Args:
-        items: Of the set.
+        folder: For the set, times and scores.
+        items: Of the set, four pictures each.
         side: Of a picture, px.
-        pairwise_items: How many, the first ones, are also scored the pairwise way.
-        folder: For pictures and scores.
-
-    Returns:
-        Counts, seconds in all and for one item by number of people, and the largest difference of
-        a score, 0 to 100.
     """
-    benchmark = read_xversebench(*write_set(folder / "set", items=items, side=side)[:2])
-    pictures = folder / "set/pictures"
-    pack = load_pack("open")
-    scorer = Scorer(benchmark, Gallery(folder / "faces", pack), "again")
-    people = [person for item in benchmark.items for person in item.people]
-    clock: dict[str, float] = defaultdict(float)
-    slow: dict[str, tuple[pairwise.Scores, pairwise.Scores]] = {}
-    with timed(clock, "references"):
-        for person in people:
-            scorer.likenesses.of(person)
-    for number, item in enumerate(benchmark.items):
-        with timed(clock, "ours", f"ours {item.group}"):
-            list(scorer.look_ahead(pictures, [item], 1))
-        if number < pairwise_items:
-            references = {r.name.replace("/", "_"): r.file for r in item.people}
-            grid = pictures / f"{item.key}_people.png"
-            with timed(clock, "pairwise", f"pairwise {item.group}"):
-                slow[item.key] = (
-                    pairwise.id_sim(pack, references, grid),
-                    pairwise.id_conf(pack, references, grid),
-                )
-        print(f"{number + 1}/{items}", file=sys.stderr)
-    with timed(clock, "scores"):
-        write_xversebench(scorer.score("set", pictures, lambda facts: None), folder, "set")
-    sims, confs = (read_table(folder / f"{stem}_set.json") for stem in ("id_scores", "id_conf"))
-    groups = Counter(item.group for item in benchmark.items)
-    slow_groups = Counter(item.group for item in benchmark.items[:pairwise_items])
-    ours = clock["references"] + clock["ours"] + clock["scores"]
+
+    def __init__(self, folder: Path, items: int, side: int) -> None:
+        made = folder / f"set-{items}-{side}"
+        if not made.is_dir():
+            with atomic_folder(made) as staged:
+                write_set(staged, items=items, side=side)
+        self.folder = folder
+        self.benchmark: Benchmark = read_xversebench(made / "items.json", made / "references")
+        self._pictures = made / "pictures"
+        self._pack: FacePack = load_pack("open")
+
+    def look(self, item: Item) -> None:
+        """Ours: the faces of an item's pictures."""
+        self._afresh(
+            item.key, lambda scorer: list(scorer.look_ahead(self._pictures, [item], processes=1))
+        )
+
+    def score(self) -> None:
+        """Ours: the people asked for, and scores of what was seen, as the scripts write them."""
+        people = [person for item in self.benchmark.items for person in item.people]
+        self._afresh(REFERENCES, lambda scorer: list(map(scorer.likenesses.of, people)))
+        scorer = Scorer(self.benchmark, Gallery(self.folder / "faces", self._pack), "again")
+        self._keep(
+            OURS,
+            SCORES,
+            lambda: write_xversebench(
+                scorer.score("set", self._pictures, lambda facts: None), self.folder, "set"
+            ),
+        )
+
+    def pairwise(self, item: Item) -> None:
+        """The public scripts' way: both scores of an item's pictures."""
+        references = {person.name.replace("/", "_"): person.file for person in item.people}
+        grid = self._pictures / f"{item.key}_people.png"
+        self._keep(
+            PAIRWISE,
+            item.key,
+            lambda: [
+                pairwise.id_sim(self._pack, references, grid),
+                pairwise.id_conf(self._pack, references, grid),
+            ],
+        )
+
+    def records(self, way: str) -> dict[str, Record]:
+        """What was kept of a way, by item and by what is done once."""
+        files = (self.folder / way).glob("*.json")
+        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+    def _afresh(self, key: str, work: Callable[[Scorer], object]) -> None:
+        """Work that sees faces, none of which were seen before."""
+
+        def see() -> None:
+            with tempfile.TemporaryDirectory(dir=self.folder) as empty:
+                work(Scorer(self.benchmark, Gallery(Path(empty), self._pack), "again"))
+                shutil.copytree(empty, self.folder / "faces", dirs_exist_ok=True)
+
+        self._keep(OURS, key, see)
+
+    def _keep(self, way: str, key: str, work: Callable[[], object]) -> None:
+        """Do and time work, unless its record is there."""
+        kept = self.folder / way / f"{key}.json"
+        if kept.is_file():
+            return
+        starts = {name: clock() for name, clock in CLOCKS.items()}
+        with one_thread():
+            result = work()
+        seconds = {name: clock() - starts[name] for name, clock in CLOCKS.items()}
+        write_text(kept, json.dumps({**seconds, "load": os.getloadavg()[0], "result": result}))
+
+
+def summarise(run: SideBySide) -> dict[str, Any]:
+    """Counts, seconds, ratios by number of people and the largest difference of a score, 0 to 100.
+
+    Seconds of the whole set the pairwise way are its mean seconds of an item, by number of people,
+    times the set's items; those it took where it did them all.
+    """
+    ours, slow = run.records(OURS), run.records(PAIRWISE)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for item in run.benchmark.items:
+        groups[item.group].append(item.key)
+    done = {people: [key for key in keys if key in slow] for people, keys in groups.items()}
     by_people = {
         people: {
-            "ours": round(clock[f"ours {people}"] / groups[people], 3),
-            "pairwise": round(clock[f"pairwise {people}"] / slow_groups[people], 3),
-            "ratio": round(
-                clock[f"pairwise {people}"]
-                / slow_groups[people]
-                / (clock[f"ours {people}"] / groups[people]),
-                1,
-            ),
+            "items": len(keys),
+            "pairwise_items": len(done[people]),
+            **{
+                clock: _ratio(
+                    _mean(ours[key][clock] for key in keys),
+                    _mean(slow[key][clock] for key in done[people]),
+                )
+                for clock in CLOCKS
+            },
         }
-        for people in slow_groups
+        for people, keys in groups.items()
+        if done[people]
     }
-    whole = sum(groups[people] * by_people[people]["pairwise"] for people in slow_groups)
+    sims, confs = (read_table(run.folder / f"{stem}_set.json") for stem in ("id_scores", "id_conf"))
+    loads = sorted(record["load"] for record in [*ours.values(), *slow.values()])
     return {
-        "items": items,
-        "pictures": 4 * items,
+        "items": len(run.benchmark.items),
+        "pictures": run.benchmark.grid**2 * len(run.benchmark.items),
         "pairwise_items": len(slow),
-        "seconds_of_an_item_by_people": by_people,
-        "ours_seconds": {name: round(clock[name], 2) for name in ("references", "ours", "scores")},
-        "pairwise_seconds": round(clock["pairwise"], 1),
-        "pairwise_seconds_of_all": round(whole, 1),
-        "ratio_of_all": round(whole / ours, 1),
-        "id_sim_difference": difference(sims, {key: sim for key, (sim, _) in slow.items()}, 1),
-        "id_conf_difference": difference(confs, {key: c for key, (_, c) in slow.items()}, 100),
+        "an_item_by_people": by_people,
+        "whole_set": {
+            clock: _ratio(
+                sum(record[clock] for record in ours.values()),
+                sum(len(groups[n]) * by_people[n][clock][PAIRWISE] for n in by_people),
+            )
+            for clock in CLOCKS
+        },
+        "once": {
+            key: {clock: ours[key][clock] for clock in CLOCKS} for key in (REFERENCES, SCORES)
+        },
+        "pairwise_seconds": {
+            clock: sum(record[clock] for record in slow.values()) for clock in CLOCKS
+        },
+        "id_sim_difference": difference(sims, {k: r["result"][0] for k, r in slow.items()}, 1),
+        "id_conf_difference": difference(confs, {k: r["result"][1] for k, r in slow.items()}, 100),
+        "load": {"least": loads[0], "median": loads[len(loads) // 2], "most": loads[-1]},
     }
 
 
@@ -107,22 +181,41 @@ def difference(ours: dict, theirs: dict, factor: float) -> float:
     return worst
 
 
-@contextmanager
-def timed(clock: dict[str, float], *names: str) -> Iterator[None]:
-    """Add the processor's seconds to the clocks."""
-    start = time.process_time()
-    yield
-    for name in names:
-        clock[name] += time.process_time() - start
+def run_share(
+    run: SideBySide, number: int, shares: int, pairwise_items: int, minutes: float
+) -> None:
+    """Do what is left of every `shares`-th six items, both ways in turns."""
+    until = time.monotonic() + 60 * minutes
+    for place, item in enumerate(run.benchmark.items):
+        if place // MOST % shares != number:
+            continue
+        run.look(item)
+        if place < pairwise_items and time.monotonic() < until:
+            run.pairwise(item)
+        print(f"{place + 1}/{len(run.benchmark.items)}", file=sys.stderr, flush=True)
+
+
+def _ratio(ours: float, slow: float) -> dict[str, float]:
+    return {OURS: round(ours, 3), PAIRWISE: round(slow, 3), "ratio": round(slow / ours, 1)}
+
+
+def _mean(values: Any) -> float:
+    listed: Sequence[float] = list(values)
+    return sum(listed) / len(listed)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=210)
-    parser.add_argument("--pairwise", type=int, default=210)
+    parser.add_argument("--pairwise", type=int, default=210, help="items, the first ones")
     parser.add_argument("--side", type=int, default=768)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--shard", default="", help="K/N: this process does share K of N")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     settings = parser.parse_args()
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        result = compare(settings.items, settings.side, settings.pairwise, Path(scratch))
-    json.dump(result, sys.stdout, indent=1)
+    side_by_side = SideBySide(settings.out, settings.items, settings.side)
+    share, shares = map(int, (settings.shard or "1/1").split("/"))
+    run_share(side_by_side, share - 1, shares, settings.pairwise, settings.minutes)
+    if not settings.shard:
+        side_by_side.score()
+        json.dump(summarise(side_by_side), sys.stdout, indent=1)
