@@ -56,6 +56,7 @@ def compare(
         from umo.evaluation.gallery import places_of
         from umo.evaluation.scored import read_scored
         from umo.evaluation.tables import published_table
+        from umo.evaluation.verdict import against_first
         from umo.files import read_manifest
 
         settings = configure(ComparisonConfig, config, assignments, definition=definition)
@@ -74,6 +75,8 @@ def compare(
     header = [table.columns[0], *table.columns[table.headings :]]
     print_table(rows, header=header, title=table.title)
     typer.echo(manifest["verdict"])
+    if more := against_first(comparison):
+        typer.echo(more)
     typer.echo(f"{out / 'report.html'}")
 
 

@@ -258,6 +258,7 @@ def to_mapping(comparison: Comparison) -> dict[str, Any]:
             for label, model in comparison.models.items()
         },
         "asked": {identity: comparison.asked(identity) for identity in comparison.identities},
+        "alike": [dict(pair) for pair in first.alike],
         "left_out": [asdict(left) for left in comparison.left_out],
     }
 

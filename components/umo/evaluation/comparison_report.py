@@ -14,7 +14,15 @@ from umo.evaluation.page import environment, svg_uri
 from umo.evaluation.plots import Plot, gains, levels_by_group, save_png, svg
 from umo.evaluation.scored import Scored
 from umo.evaluation.tables import criteria_table, latex, markdown, published_table
-from umo.evaluation.verdict import MISTAKES, failures, in_group, ranking, side, verdict
+from umo.evaluation.verdict import (
+    MISTAKES,
+    against_first,
+    failures,
+    in_group,
+    ranking,
+    side,
+    verdict,
+)
 from umo.files import atomic_folder, write_manifest, write_text
 
 KIND = "comparison"
@@ -69,6 +77,7 @@ def write_comparison(
                 comparison=comparison,
                 numbers=numbers,
                 verdict=numbers["verdict"],
+                against_first=against_first(comparison),
                 failures=failures(comparison),
                 ranking=ranking(comparison),
                 published=tables[0],

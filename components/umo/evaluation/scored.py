@@ -96,6 +96,8 @@ class Scored:
     """By key."""
     same: Mapping[str, float]
     """Judge's cosine of two real photos, by identity."""
+    alike: tuple[Mapping[str, Any], ...]
+    """Pairs whom the judge hardly tells apart: `identities`, and the cosine by embedder."""
     failures: tuple[Mapping[str, str], ...]
     """`key`, `name` and `error` of everything that could not be scored."""
     absent: tuple[str, ...]
@@ -138,6 +140,7 @@ def read_scored(folder: Path, model: str = "") -> Scored:
             embedders=embedders,
             items={item.key: item for item in items},
             same={str(k): float(v) for k, v in values.get("same", {}).items()},
+            alike=tuple(values.get("alike", ())),
             failures=tuple(values.get("failures", ())),
             absent=tuple(values.get("absent", ())),
         )

@@ -21,16 +21,19 @@ def verdict(comparison: Comparison) -> str:
     if not others:
         levels = [f"{title} {_mean(comparison, best, name)}" for name, title in shown.items()]
         return f"{best} scores {', '.join(levels)} {where}."
-    second = others[0]
-    gains = {name: comparison.difference(best, second, name) for name in shown}
-    numbers = "; ".join(
-        f"{title} {_mean(comparison, best, name)} against {_mean(comparison, second, name)} "
-        f"({interval_words(gain)})"
-        for name, title in shown.items()
-        if (gain := gains[name])
-    )
     among = f"Of {len(comparison.labels)} models, " if len(others) > 1 else ""
-    return f"{among}{_claim(comparison, best, second, gains)} {where}: {numbers}."
+    claim, numbers = _held_against(comparison, best, others[0])
+    return f"{among}{claim} {where}: {numbers}."
+
+
+def against_first(comparison: Comparison) -> str:
+    """The best model held against the first, where the verdict says nothing of that one."""
+    best, *others = ranking(comparison)
+    first = comparison.labels[0]
+    if first in (best, *others[:1]):
+        return ""
+    claim, numbers = _held_against(comparison, best, first)
+    return f"Against the first model, {claim}: {numbers}."
 
 
 def failures(comparison: Comparison) -> str:
@@ -51,7 +54,7 @@ def failures(comparison: Comparison) -> str:
         if similarity is not None
     )[:WORST_PEOPLE]
     if len(comparison.identities) > WORST_PEOPLE:
-        named = ", ".join(f"{identity} ({similarity:.0f})" for similarity, identity in people)
+        named = ", ".join(f"{who} ({f'{level:.0f}'.replace('-', '−')})" for level, who in people)
         parts.append(f"least like their references: {named}")
     for name in MISTAKES:
         count, size = comparison.total(best, name), comparison.size(best, name)
@@ -85,6 +88,19 @@ def side(gain: Interval | None) -> int:
     if gain is None:
         return 0
     return int(gain.low > ROUNDING) - int(gain.high < -ROUNDING)
+
+
+def _held_against(comparison: Comparison, best: str, other: str) -> tuple[str, str]:
+    """What the intervals of two models allow to say, and the numbers."""
+    shown = _shown(comparison)
+    gains = {name: comparison.difference(best, other, name) for name in shown}
+    numbers = "; ".join(
+        f"{title} {_mean(comparison, best, name)} against {_mean(comparison, other, name)} "
+        f"({interval_words(gain)})"
+        for name, title in shown.items()
+        if (gain := gains[name])
+    )
+    return _claim(comparison, best, other, gains), numbers
 
 
 def _claim(

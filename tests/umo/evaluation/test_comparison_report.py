@@ -25,6 +25,7 @@ from umo.evaluation.scored import Scored, read_scored
 from umo.files import read_manifest, sha256
 
 CONFIG = ComparisonConfig(resamples=100, gallery=5)
+ALIKE = [{"identities": ["anna", "<dora>"], "judge": 0.8123, "reward": -0.07}]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[Scored]:
         if seed:
             items[3]["pictures"][1] = {"name": "item-3.png#1", "error": "damaged <file>"}
             failures = [{"key": "item-3", "name": "item-3.png", "error": "damaged <file>"}]
-        path = write_scored(folder / "scores" / str(seed), label, items, failures=failures)
+        path = write_scored(
+            folder / "scores" / str(seed), label, items, failures=failures, alike=ALIKE
+        )
         write_pictures(path, seed)
         made.append(read_scored(path))
     return made
@@ -86,6 +89,13 @@ def test_the_page_is_self_contained_and_escaped(report: Path) -> None:
     assert verdict.startswith("tuned <b> ")
     assert verdict.replace("<b>", "&lt;b&gt;") in page
     assert page.index('class="verdict"') < page.index("<table")
+
+
+def test_people_who_look_alike_are_listed(report: Path) -> None:
+    page = (report / "report.html").read_text()
+    assert "1 pair of people whom the judge hardly tells apart" in page
+    assert "<li>anna and &lt;dora&gt;: 0.81 −0.07</li>" in page
+    assert json.loads((report / "comparison.json").read_text())["alike"] == ALIKE
 
 
 def test_the_gallery_shows_disagreements_and_where_the_best_model_fails(

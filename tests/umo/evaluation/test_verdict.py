@@ -8,7 +8,7 @@ import pytest
 from services.scored_models import entry, write_scored
 from umo.evaluation.comparison import Comparison, ComparisonConfig, compare
 from umo.evaluation.scored import read_scored
-from umo.evaluation.verdict import failures, ranking, verdict
+from umo.evaluation.verdict import against_first, failures, ranking, verdict
 
 
 def pair(near: float, far: float) -> list[list[float]]:
@@ -71,6 +71,20 @@ def test_of_several_the_best_two_are_held_against_each_other(tmp_path: Path) -> 
         "against 60.0 (+30.0, 95 % interval +30.0 to +30.0); ID-Conf 100.0 against 50.0 (+50.0, "
         "95 % interval +50.0 to +50.0)."
     )
+    assert against_first(comparison) == (
+        "Against the first model, best is nearer to the references than bad: ID-Sim 90.0 against "
+        "10.0 (+80.0, 95 % interval +80.0 to +80.0); ID-Conf 100.0 against 100.0 (+0.0, 95 % "
+        "interval +0.0 to +0.0)."
+    )
+
+
+def test_what_the_verdict_says_is_not_said_again(tmp_path: Path) -> None:
+    two = made(tmp_path / "two", bad=[pair(0.1, 0)] * 4, best=[pair(0.9, 0)] * 4)
+    assert against_first(two) == ""
+    first = made(
+        tmp_path / "three", best=[pair(0.9, 0)] * 4, bad=[pair(0.1, 0)] * 4, two=[ALONE] * 4
+    )
+    assert against_first(first) == ""
 
 
 def test_one_model_alone(tmp_path: Path) -> None:
