@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from umo.errors import UsageError
-from umo_cli.model_options import RunOption, connect
+from umo_cli.model_options import RunOption, connect, number_of
 from umo_cli.options import (
     BaseOption,
     ConfigOption,
@@ -99,7 +99,12 @@ def xversebench(
 
 def omnicontext(
     data: Annotated[
-        Path, typer.Option(help="Folder with the dataset, parquet or arrow.", show_default=False)
+        str,
+        typer.Option(
+            metavar="FOLDER|hub:NAME",
+            help="Folder with the dataset, parquet or arrow, or its name on the hub.",
+            show_default=False,
+        ),
     ],
     model: ModelsOption,
     out: OutOption,
@@ -288,11 +293,21 @@ def _contender(text: str, run: Path | None, stack: ExitStack) -> "Contender":
     name, at, version = place.partition("@")
     if not at or Path(place).exists():
         return contender(label, Path(place))
-    from umo_pipelines.evaluated import resolve
+    return contender(label, _registered(name, version, run, stack))
+
+
+def _registered(name: str, version: str, run: Path | None, stack: ExitStack) -> Path:
+    """A copy of a registered version, each byte as it was registered; gone with the stack."""
+    from umo.promotion.steps import refuse_faults
+    from umo.promotion.verify import folder_faults
+    from umo.registry import ARTIFACTS
 
     registry, ledger = connect(run)
-    found = resolve(registry, ledger, name, version)
-    return contender(label, stack.enter_context(registry.files(found.run)))
+    found = registry.candidate(name, number_of(registry, ledger, name, version))
+    folder = stack.enter_context(registry.files(found.run))
+    faults = folder_faults(folder, ARTIFACTS, recorded=[found.manifest])
+    refuse_faults([f"{found.title}: {fault}" for fault in faults])
+    return folder
 
 
 def _show(

@@ -19,36 +19,40 @@ from umo.benchmarks.folder import REFERENCES, ensure_benchmark, write_items
 from umo.benchmarks.item import TWICE, Benchmark, Failure, Item, Reference, file_name, sound
 from umo.errors import NotFoundError, UmoError
 from umo.files import sha256
+from umo.hub import dataset_folder
 
 NAME = "omnicontext"
 WITHOUT_PEOPLE = ("single_object", "multi_object", "scene_object")
+PATTERNS = ("*.parquet", "*.arrow")
+"""Of the files of a dataset."""
 COLUMNS = ("key", "task_type", "instruction", "input_images")
 FORMATS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 """Suffix by the first bytes of a picture."""
 
 
-def omnicontext_benchmark(folder: Path, dataset: Path) -> Benchmark:
+def omnicontext_benchmark(folder: Path, source: str) -> Benchmark:
     """Unpack the pictures of the dataset into `folder`, unless they are there.
 
     Args:
         folder: Replaced if it holds another benchmark.
-        dataset: Folder with the dataset as parquet files (`hf download`), or as arrow files
-            (`datasets` saved it to disk).
+        source: Folder with the dataset as parquet files (`hf download`), or as arrow files
+            (`datasets` saved it to disk); or `hub:NAME` to download it.
 
     Raises:
-        NotFoundError: There is no such file below the folder.
+        NotFoundError: There is no such folder, nothing of that name on the hub, or no such file.
         UmoError: A file is damaged, or has other columns.
     """
-    files = sorted((*dataset.rglob("*.parquet"), *dataset.rglob("*.arrow")))
+    dataset = dataset_folder(source, PATTERNS)
+    files = sorted(file for pattern in PATTERNS for file in dataset.rglob(pattern))
     if not files:
         raise NotFoundError(
-            f"no *.parquet or *.arrow below {dataset}", hint="name the folder of the dataset"
+            f"no {' or '.join(PATTERNS)} below {dataset}", hint="name the folder of the dataset"
         )
 
     def write(staged: Path) -> None:
         (staged / REFERENCES).mkdir()
         failures: list[Failure] = []
-        items = list(sound(_items(files, staged), failures, where=dataset.name))
+        items = list(sound(_items(files, staged), failures, where=NAME))
         facts = {
             "benchmark": NAME,
             "grid": 1,

@@ -1,17 +1,14 @@
 """OmniContext: parquet or arrow in, its layout of pictures, its score file out."""
 
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
-from services.small_benchmark import cosines, scene, view
+from services.small_benchmark import cosines, scene
+from services.small_omnicontext import rows, write_parquet
 from umo.benchmarks.faces import Gallery
 from umo.benchmarks.item import Benchmark
 from umo.benchmarks.omnicontext import omnicontext_benchmark
@@ -20,41 +17,9 @@ from umo.benchmarks.score import Scorer
 from umo.errors import NotFoundError, UmoError
 
 
-def encoded(picture: Image.Image) -> dict[str, Any]:
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG")
-    return {"bytes": stream.getvalue(), "path": None}
-
-
-def rows() -> list[dict[str, Any]]:
-    grey = Image.new("RGB", (96, 96), (120, 120, 120))
-    tasks = [
-        ("a", "multi_character", [view(0, 0), view(1, 0)]),
-        ("b", "single_object", [grey]),
-        ("c", "multi_character_object", [view(2, 0), grey]),
-        ("d", "single_character", [scene([3, 4], 0)]),
-    ]
-    return [
-        {
-            "key": key,
-            "task_type": task,
-            "instruction": f"Paint {key}",
-            "instruction_language": "en",
-            "input_images": [encoded(picture) for picture in pictures],
-        }
-        for key, task, pictures in tasks
-    ]
-
-
-def write_parquet(folder: Path, values: list[dict[str, Any]]) -> Path:
-    (folder / "data").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(values), folder / "data/train-00000-of-00001.parquet")
-    return folder
-
-
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Benchmark:
-    return omnicontext_benchmark(tmp_path / "made", write_parquet(tmp_path / "data", rows()))
+    return omnicontext_benchmark(tmp_path / "made", str(write_parquet(tmp_path / "data", rows())))
 
 
 def test_tasks_with_people(benchmark: Benchmark) -> None:
@@ -74,7 +39,7 @@ def test_arrow_and_parquet_are_the_same(benchmark: Benchmark, tmp_path: Path) ->
     (tmp_path / "arrow").mkdir()
     with pa.ipc.new_stream(tmp_path / "arrow/data-00000-of-00001.arrow", table.schema) as stream:
         stream.write_table(table)
-    again = omnicontext_benchmark(tmp_path / "from-arrow", tmp_path / "arrow")
+    again = omnicontext_benchmark(tmp_path / "from-arrow", str(tmp_path / "arrow"))
     assert again.version == benchmark.version
 
 
@@ -107,7 +72,7 @@ def test_wrong_rows_are_named(tmp_path: Path) -> None:
     wrong[1] = {**wrong[0], "instruction": "Again"}
     wrong[2]["instruction"] = ""
     wrong[3]["input_images"][0]["bytes"] = None
-    made = omnicontext_benchmark(tmp_path / "made", write_parquet(tmp_path / "data", wrong))
+    made = omnicontext_benchmark(tmp_path / "made", str(write_parquet(tmp_path / "data", wrong)))
     assert [item.prompt for item in made.items] == ["Paint a"]
     assert [(failure.key, failure.error) for failure in made.failures] == [
         ("a", "the item is there twice"),
@@ -118,8 +83,8 @@ def test_wrong_rows_are_named(tmp_path: Path) -> None:
 
 def test_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no \*\.parquet or \*\.arrow"):
-        omnicontext_benchmark(tmp_path / "made", tmp_path)
+        omnicontext_benchmark(tmp_path / "made", str(tmp_path))
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(UmoError, match="damaged or no OmniContext"):
-        omnicontext_benchmark(tmp_path / "made", tmp_path)
+        omnicontext_benchmark(tmp_path / "made", str(tmp_path))
     assert not (tmp_path / "made").exists()

@@ -17,13 +17,12 @@ from umo.data.schema import Image
 from umo.errors import NotFoundError, UsageError
 from umo.evaluation import criteria
 from umo.files import sha256
+from umo.hub import HUB
 
 logging.disable_progress_bar()
 
 MEASURES = tuple(criteria.MEASURES)
 """Every measure, by its name in scores.json."""
-HUB = "hub:"
-"""Before the name of a model on the Hugging Face hub, which is then downloaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
