@@ -162,18 +162,26 @@ class GraphModule(nn.Module):
         self._slots = {name: f"weight_{index}" for index, name in enumerate(graph.weights)}
         for name, slot in self._slots.items():
             self.register_buffer(slot, _without_denormals(graph.weights[name]))
+        last = {
+            name: place for place, node in enumerate(graph.nodes) for name in node.inputs if name
+        }
+        self._done: list[list[str]] = [[] for _ in graph.nodes]
+        for name in last.keys() - set(graph.outputs):
+            self._done[last[name]].append(name)
 
     def forward(self, images: Tensor) -> Tensor:
         """The graph's first output for `images` `[n,3,H,W]`."""
         return self.run(images)[0]
 
     def run(self, images: Tensor) -> list[Tensor]:
-        """All outputs of the graph, in its order."""
+        """All outputs of the graph, in its order; each value is let go after its last use."""
         values = {name: self.get_buffer(slot) for name, slot in self._slots.items()}
         values[self.graph.input] = images
-        for node in self.graph.nodes:
+        for node, done in zip(self.graph.nodes, self._done, strict=True):
             inputs = [values[name] if name else None for name in node.inputs]
             values[node.output] = OPERATORS[node.op](node.attributes, *inputs)
+            for name in done:
+                del values[name]
         return [values[name] for name in self.graph.outputs]
 
 

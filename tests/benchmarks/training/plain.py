@@ -2,22 +2,54 @@
 
 Each sample is a pass of its own whose gradient is added up (UNO and OmniGen2 train with a batch of
 one a GPU). Prompt, references and target are encoded in every pass; faces are found picture by
-picture and embedded face by face; the faces of the references are found and embedded again.
+picture and embedded face by face; the faces of the references are found and embedded again. The
+face network is computed by torch's own operators, which keep their inputs for the backward pass.
 The mathematics are those of `umo.training`: the same random numbers give the same gradient.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from umo.bases.protocol import ReferenceModel
 from umo.data.schema import Image, Sample
+from umo.faces.onnx_operators import OPERATORS, Attributes
 from umo.faces.packs import FacePack, detect_float, embed_faces
 from umo.rewards.matching import matching_reward
 from umo.training.config import RereflConfig
 from umo.training.draws import Draws
 
 
+@contextmanager
+def torch_operators() -> Iterator[None]:
+    """Inside the block, face networks convolve and rectify by torch's own operators."""
+
+    def convolution(
+        attributes: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+        return F.conv2d(
+            F.pad(x, (left, right, top, bottom)),
+            weight,
+            bias,
+            stride=tuple(attributes.get("strides", (1, 1))),
+            dilation=tuple(attributes.get("dilations", (1, 1))),
+            groups=attributes.get("group", 1),
+        )
+
+    def prelu(attributes: Attributes, x: Tensor, slope: Tensor) -> Tensor:
+        return F.prelu(x, slope.flatten())
+
+    with patch.dict(OPERATORS, {"Conv": convolution, "PRelu": prelu}):
+        yield
+
+
+@torch_operators()
 def plain_gradient(
     config: RereflConfig,
     base: ReferenceModel,

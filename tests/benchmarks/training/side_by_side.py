@@ -3,12 +3,13 @@
 Each way is measured with the default's short roll-outs and with UNO's (25 steps, window 1..10);
 the ways take turns, so that whatever else the machine does falls on all of them. Memory is what a
 step adds to a process of its own at its highest; a first one, which loads code and weights, came
-before.
+before. `resident` is what the system counts, with freed memory given back at once; `tensors` is
+what torch's profiler counts, as `torch.cuda.max_memory_allocated` does on a GPU.
 
     python tests/benchmarks/training/side_by_side.py docs/benchmarks/training.json 3
 """
 
-import ctypes
+import itertools
 import json
 import multiprocessing
 import os
@@ -22,9 +23,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -48,6 +51,7 @@ SETTINGS = {"default": CONFIG, "UNO": replace(CONFIG, rollout_steps=25, window=(
 """Roll-outs by name."""
 SPEED = {
     "ours": {"points": 1},
+    "ours, one picture a pass": {"points": 1, "micro_batch": 1},
     "ours, 2 points": {"points": 2},
     "ours, 4 points": {"points": 4},
     "ours, 4 points, one picture a pass": {"points": 4, "micro_batch": 1},
@@ -63,6 +67,8 @@ MEMORY = {
     },
 }
 """How ours differs from `CONFIG`, by name."""
+GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""What makes glibc give freed memory back at once."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +117,12 @@ def clock(work: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def peak_bytes(name: str) -> int:
+def peak_bytes(name: str) -> dict[str, int]:
     """How far memory rises in a process of its own during a second step of a way of `MEMORY`."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone,
+        patch.dict(os.environ, GIVE_BACK),
     ):
         return alone.submit(_second_step, name, Path(scratch) / "data").result()
 
@@ -124,8 +131,14 @@ def memory() -> dict[str, Any]:
     """What a step of each way adds at its highest."""
     peaks = {name: peak_bytes(name) for name in ("plain", *MEMORY)}
     return {
-        "peak_memory_mb": {name: peak / 2**20 for name, peak in peaks.items()},
-        "ratio_of_peak_memory": {name: peak / peaks["plain"] for name, peak in peaks.items()},
+        "peak_memory_mb": {
+            name: {kind: count / 2**20 for kind, count in peak.items()}
+            for name, peak in peaks.items()
+        },
+        "ratio_of_peak_memory": {
+            name: {kind: count / peaks["plain"][kind] for kind, count in peak.items()}
+            for name, peak in peaks.items()
+        },
     }
 
 
@@ -157,7 +170,7 @@ def speed(bench: Bench, config: RereflConfig, turns: int) -> dict[str, Any]:
     }
 
 
-def _second_step(name: str, folder: Path) -> int:
+def _second_step(name: str, folder: Path) -> dict[str, int]:
     bench = Bench.make(folder)
     config = replace(CONFIG, **MEMORY.get(name, {}))
     if config.recompute:
@@ -166,11 +179,20 @@ def _second_step(name: str, folder: Path) -> int:
     way = bench.plain if name == "plain" else bench.ours
     way(config, 1)
     bench.clear()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     way(config, 1)
-    return _status("VmHWM") - before
+    resident = _status("VmHWM") - before
+    bench.clear()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        way(config, 1)
+    assert watched.profiler
+    changes = (
+        event.nbytes()
+        for event in watched.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
+    return {"resident": resident, "tensors": max(itertools.accumulate(changes))}
 
 
 def _status(name: str) -> int:
