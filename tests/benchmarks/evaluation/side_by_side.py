@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,30 +120,23 @@ class SideBySide:
 
 
 def summarise(run: SideBySide) -> dict[str, Any]:
-    """Counts, seconds, ratios by number of people and the largest difference of a score, 0 to 100.
+    """Counts, seconds, ratios and the largest difference of a score, 0 to 100.
 
-    Seconds of the whole set the pairwise way are its mean seconds of an item, by number of people,
-    times the set's items; those it took where it did them all.
+    Ratios are of items done both ways, in turns. For the whole set the pairwise way takes its mean
+    seconds of an item, by number of people, times the set's items.
     """
     ours, slow = run.records(OURS), run.records(PAIRWISE)
     groups: dict[str, list[str]] = defaultdict(list)
     for item in run.benchmark.items:
         groups[item.group].append(item.key)
-    done = {people: [key for key in keys if key in slow] for people, keys in groups.items()}
     by_people = {
-        people: {
-            "items": len(keys),
-            "pairwise_items": len(done[people]),
-            **{
-                clock: _ratio(
-                    _mean(ours[key][clock] for key in keys),
-                    _mean(slow[key][clock] for key in done[people]),
-                )
-                for clock in CLOCKS
-            },
-        }
+        people: {"items": len(done), **{clock: _ratio(ours, slow, done, clock) for clock in CLOCKS}}
         for people, keys in groups.items()
-        if done[people]
+        if (done := [key for key in keys if key in slow])
+    }
+    whole = {
+        OURS: sum(record["processor"] for record in ours.values()),
+        PAIRWISE: sum(len(groups[n]) * by_people[n]["processor"][PAIRWISE] for n in by_people),
     }
     sims, confs = (read_table(run.folder / f"{stem}_set.json") for stem in ("id_scores", "id_conf"))
     loads = sorted(record["load"] for record in [*ours.values(), *slow.values()])
@@ -152,18 +145,10 @@ def summarise(run: SideBySide) -> dict[str, Any]:
         "pictures": run.benchmark.grid**2 * len(run.benchmark.items),
         "pairwise_items": len(slow),
         "an_item_by_people": by_people,
-        "whole_set": {
-            clock: _ratio(
-                sum(record[clock] for record in ours.values()),
-                sum(len(groups[n]) * by_people[n][clock][PAIRWISE] for n in by_people),
-            )
-            for clock in CLOCKS
-        },
+        "an_item": {clock: _ratio(ours, slow, [*slow], clock) for clock in CLOCKS},
+        "processor_seconds_of_all": {**whole, "ratio": whole[PAIRWISE] / whole[OURS]},
         "once": {
             key: {clock: ours[key][clock] for clock in CLOCKS} for key in (REFERENCES, SCORES)
-        },
-        "pairwise_seconds": {
-            clock: sum(record[clock] for record in slow.values()) for clock in CLOCKS
         },
         "id_sim_difference": difference(sims, {k: r["result"][0] for k, r in slow.items()}, 1),
         "id_conf_difference": difference(confs, {k: r["result"][1] for k, r in slow.items()}, 100),
@@ -195,13 +180,12 @@ def run_share(
         print(f"{place + 1}/{len(run.benchmark.items)}", file=sys.stderr, flush=True)
 
 
-def _ratio(ours: float, slow: float) -> dict[str, float]:
-    return {OURS: round(ours, 3), PAIRWISE: round(slow, 3), "ratio": round(slow / ours, 1)}
-
-
-def _mean(values: Any) -> float:
-    listed: Sequence[float] = list(values)
-    return sum(listed) / len(listed)
+def _ratio(
+    ours: Mapping[str, Record], slow: Mapping[str, Record], keys: Sequence[str], clock: str
+) -> dict[str, float]:
+    """Mean seconds of an item, and how many times as long the pairwise way takes."""
+    fast, long = (sum(way[key][clock] for key in keys) / len(keys) for way in (ours, slow))
+    return {OURS: round(fast, 3), PAIRWISE: round(long, 3), "ratio": round(long / fast, 1)}
 
 
 if __name__ == "__main__":
