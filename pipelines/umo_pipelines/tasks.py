@@ -47,7 +47,7 @@ def work(out: str, order: str, share: str) -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def collect(out: str, order: str, parts: list, dataset: dsl.Output[dsl.Dataset]) -> str:
+def collect(out: str, order: str, parts: list[str], dataset: dsl.Output[dsl.Dataset]) -> str:
     """Make the dataset of what the shares did, which are `parts`; verify every byte; its digest."""
     from pathlib import Path
 

@@ -1,11 +1,13 @@
 """A person's picture: the head posed, given hair, rasterised and shaded pixel by pixel."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from umo.data.accessories import BROW, Mesh, Worn, glasses_mesh, hat_mesh
 from umo.data.head import load_head
 from umo.data.people import Person, View
 from umo.data.raster import average, rasterise, vertex_normals
@@ -31,6 +33,10 @@ EYE_LEVEL = 0.44
 """Height of the eyes below the upper edge, in tile heights."""
 CAMERA = 2.2
 """Distance of the camera, body units."""
+UNDER_HAT = 0.006
+"""Most volume of hair that a hat leaves, body units."""
+LENS = (0.06, 0.06, 0.07)
+"""Of sunglasses, RGB."""
 PIVOT = np.array((0.0, -0.03, 0.78), np.float32)
 """What the head turns about."""
 
@@ -48,7 +54,15 @@ class Portrait:
 
 
 def portray(
-    person: Person, view: View, light: Light, *, tile: int, width: int, centre: float, size: float
+    person: Person,
+    view: View,
+    light: Light,
+    *,
+    tile: int,
+    width: int,
+    centre: float,
+    size: float,
+    worn: Worn | None = None,
 ) -> Portrait:
     """Render a person.
 
@@ -60,10 +74,14 @@ def portray(
         width: Width of the picture, px.
         centre: Where the eyes' middle is, px from the left.
         size: Scale about the usual size, 1 is usual.
+        worn: Glasses and a hat.
 
     Returns:
         The portrait, `[tile,width]`.
     """
+    worn = worn or Worn()
+    if worn.hat:
+        person = replace(person, hair_volume=min(person.hair_volume, UNDER_HAT))
     mesh = load_head()
     hair = np.array((person.hair_volume, person.hairline), np.float32)
     scalp = hair_cover(mesh.template, hair)
@@ -83,6 +101,13 @@ def portray(
     coordinates = np.concatenate((mesh.template, curtain))
     lips = np.concatenate((mesh.lips, np.zeros(len(curtain), np.float32)))
     material = np.concatenate((_materials(), np.full(len(curtain_faces), CURTAIN, np.int32)))
+    for extra in _worn(worn, rest, vertices):
+        faces = np.concatenate((faces, extra.faces + np.int32(len(vertices))))
+        vertices = np.concatenate((vertices, extra.vertices))
+        material = np.concatenate((material, extra.material))
+    more = len(vertices) - len(coordinates)
+    coordinates = np.concatenate((coordinates, vertices[len(coordinates) :]))
+    lips = np.concatenate((lips, np.zeros(more, np.float32)))
 
     turned = (vertices - PIVOT) @ _rotation(view).T
     normals = vertex_normals(turned.astype(np.float32), faces)
@@ -104,7 +129,7 @@ def portray(
         faces,
         np.concatenate((coordinates, normals, lips[:, None]), 1),
         material,
-        paint_of(person),
+        np.concatenate((paint_of(person), _paint(worn))),
         light_of(light),
     )
     small = average(picture, OVERSAMPLING)
@@ -133,6 +158,28 @@ def _rotation(view: View) -> Array:
         np.float32
     )
     return rotation
+
+
+def _worn(worn: Worn, rest: Array, vertices: Array) -> Iterator[Mesh]:
+    """What is worn by a head at rest, whose hair is among its `vertices`."""
+    head = load_head()
+    if worn.glasses:
+        left, right = (rest[head.vertices_of(f"eye_front.{side}")].mean(0) for side in "LR")
+        yield glasses_mesh(worn.glasses, rest, left, right)
+    if worn.hat:
+        lift = float((rest[_eyes(), 2] - head.template[_eyes(), 2]).mean())
+        brow = BROW + lift
+        yield hat_mesh(worn.hat, vertices[vertices[:, 2] > brow - 0.01], brow)
+
+
+def _paint(worn: Worn) -> Array:
+    """Colours `[4,3]` of what is worn, in the order of its materials."""
+    rows = np.zeros((4, 3), np.float32)
+    if worn.glasses:
+        rows[0], rows[1] = worn.glasses.colour, LENS
+    if worn.hat:
+        rows[2], rows[3] = worn.hat.colour, worn.hat.band
+    return rows
 
 
 @cache

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from umo.data.accessories import Worn, draw_worn
 from umo.data.people import Person, draw_person, draw_view
 from umo.data.portrait import portray
 from umo.data.scenery import PLACES, paint_place
@@ -55,6 +56,8 @@ class RenderConfig:
     crowd: float = 0.0
     """How far neighbours stand in front of one another: 0 gives each a tile of their own, 0.5
     leaves half of it."""
+    accessories: float = 0.0
+    """Probability that a person wears glasses, and that they wear a hat, drawn for each picture."""
     seed: int = 0
     """Seed of the scenes; the identities do not depend on it."""
 
@@ -71,6 +74,8 @@ class RenderConfig:
             raise ValueError(f"likeness is {self.likeness}, it must be at least 0 and below 1")
         if not 0 <= self.crowd <= 0.5:
             raise ValueError(f"crowd is {self.crowd}, it must lie between 0 and 0.5")
+        if not 0 <= self.accessories <= 1:
+            raise ValueError(f"accessories is {self.accessories}, it must lie between 0 and 1")
 
 
 def render_samples(
@@ -109,9 +114,11 @@ def render_sample(config: RenderConfig, index: int) -> Sample:
         identities = [f"{identity}-of-{family:06d}" for identity in identities]
     painted = [_drifted(who, people, config, rng) for who in people]
     place = str(rng.choice(list(PLACES)))
-    target, boxes = _scene(painted, place, config.pose, rng, config.crowd)
+    worn = _worn(config, split, index, 2 * count)
+    target, boxes = _scene(painted, place, config.pose, rng, worn[:count], config.crowd)
     references = tuple(
-        _scene([who], str(rng.choice(list(PLACES))), config.pose, rng)[0] for who in people
+        _scene([who], str(rng.choice(list(PLACES))), config.pose, rng, [alone])[0]
+        for who, alone in zip(people, worn[count:], strict=True)
     )
     return Sample(
         key=f"{config.split}-{config.seed}-{index:06d}",
@@ -160,6 +167,12 @@ def person(split: str, number: int) -> Person:
     return draw_person(np.random.default_rng((7_919, SPLITS[split], number)))
 
 
+def _worn(config: RenderConfig, split: int, index: int, pictures: int) -> list[Worn]:
+    """What people wear, drawn apart from the scenes, which are the same whatever it is."""
+    rng = np.random.default_rng((config.seed, split, index, 1))
+    return [draw_worn(rng, config.accessories) for _ in range(pictures)]
+
+
 def _drifted(who: Person, people: list[Person], config: RenderConfig, rng: Generator) -> Person:
     if rng.random() >= config.drift:
         return who
@@ -170,7 +183,12 @@ def _drifted(who: Person, people: list[Person], config: RenderConfig, rng: Gener
 
 
 def _scene(
-    people: list[Person], place: str, pose: float, rng: Generator, crowd: float = 0.0
+    people: list[Person],
+    place: str,
+    pose: float,
+    rng: Generator,
+    worn: list[Worn],
+    crowd: float = 0.0,
 ) -> tuple[Image, NDArray[np.float32]]:
     step = TILE * (1 - crowd)
     width = TOKEN * math.ceil((TILE + step * (len(people) - 1)) / TOKEN)
@@ -187,6 +205,7 @@ def _scene(
             width=width,
             centre=float(centre),
             size=float(rng.uniform(0.94, 1.03)),
+            worn=worn[k],
         )
         picture = portrait.colour + (1 - portrait.alpha) * picture
         boxes[k] = np.clip(portrait.box, 0, (width, TILE, width, TILE))

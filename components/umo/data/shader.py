@@ -14,7 +14,7 @@ from umo.data.people import Person
 
 Array = NDArray[np.float32]
 
-SKIN, LIDS, MOUTH, EYE, CURTAIN = range(5)
+SKIN, LIDS, MOUTH, EYE, CURTAIN, FRAME, GLASS, CLOTH, BAND = range(9)
 """Materials of triangles."""
 EYE_X, EYE_Z = 0.0308, 0.8205
 """Centre of the left eye in the neutral head."""
@@ -196,6 +196,9 @@ def shade(
                     colour[k] = 0.55 * paint[0, k]
             elif kind == MOUTH:
                 colour[0], colour[1], colour[2] = 0.25, 0.08, 0.08
+            elif kind >= FRAME:
+                for k in range(3):
+                    colour[k] = paint[8 + kind - FRAME, k]
             elif kind == CURTAIN:
                 for k in range(3):
                     colour[k] = 0.85 * paint[1, k]

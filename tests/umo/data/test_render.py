@@ -1,20 +1,25 @@
+import hashlib
+
 import numpy as np
 import pytest
 
 from umo.config import from_mapping
+from umo.data.accessories import Glasses, Hat, Worn, draw_worn
 from umo.data.people import draw_person, draw_view
 from umo.data.portrait import portray
 from umo.data.render import SPLITS, TILE, RenderConfig, apart, person, recount, render_sample
 from umo.data.shader import Light
 from umo.errors import UsageError
 
+FLAT = Light(direction=(0.0, 1.0, 0.0), key=0.0, ambient=1.0, tint=(1.0, 1.0, 1.0))
+PINK = (1.0, 0.0, 1.0)
 LIGHT = Light(direction=(0.0, 0.9, 0.43), key=0.7, ambient=0.45, tint=(1.0, 1.0, 1.0))
 
 
-def portrait(number, *, light=LIGHT, view_seed=0):
+def portrait(number, *, light=LIGHT, view_seed=0, worn=None):
     who = draw_person(np.random.default_rng(number))
     view = draw_view(np.random.default_rng(view_seed), pose=0.1)
-    return portray(who, view, light, tile=TILE, width=TILE, centre=TILE / 2, size=1.0)
+    return portray(who, view, light, tile=TILE, width=TILE, centre=TILE / 2, size=1.0, worn=worn)
 
 
 def test_a_sample_is_the_same_every_time():
@@ -23,6 +28,81 @@ def test_a_sample_is_the_same_every_time():
     assert one.target.tobytes() == two.target.tobytes()
     assert (one.prompt, one.identities) == (two.prompt, two.identities)
     assert one.boxes.tobytes() == two.boxes.tobytes()
+
+
+def test_scenes_without_accessories_are_those_of_before_there_were_any():
+    """sha256 of what the renderer painted before it could paint glasses and hats."""
+    digest = hashlib.sha256()
+    for index in range(6):
+        sample = render_sample(RenderConfig(), index)
+        for array in (sample.target, *sample.references, sample.boxes):
+            digest.update(array.tobytes())
+        digest.update(sample.prompt.encode())
+    assert digest.hexdigest() == "45647a9d7451a275b6dd1ef277c3d95133c6110dcbe9689bfa1324b166b627d4"
+
+
+def test_accessories_change_what_people_wear_and_nothing_else():
+    bare, dressed = (
+        render_sample(RenderConfig(people={3: 1.0}, accessories=share), 4) for share in (0.0, 0.7)
+    )
+    again = render_sample(RenderConfig(people={3: 1.0}, accessories=0.7), 4)
+    assert again.target.tobytes() == dressed.target.tobytes()
+    assert (bare.prompt, bare.identities) == (dressed.prompt, dressed.identities)
+    assert np.abs(bare.boxes - dressed.boxes).max() < 8
+    assert bare.target.tobytes() != dressed.target.tobytes()
+    changed = (bare.target != dressed.target).any(2)
+    assert 0.02 < changed.mean() < 0.5
+
+
+def test_what_is_worn_is_drawn_for_each_picture_with_its_probability():
+    worn = [draw_worn(np.random.default_rng(seed), 0.3) for seed in range(400)]
+    assert 0.2 < np.mean([one.glasses is not None for one in worn]) < 0.4
+    assert 0.2 < np.mean([one.hat is not None for one in worn]) < 0.4
+    assert draw_worn(np.random.default_rng(0), 0.0) == Worn()
+    everything = draw_worn(np.random.default_rng(0), 1.0)
+    assert everything.glasses is not None
+    assert everything.hat is not None
+
+
+@pytest.mark.parametrize("style", ["beanie", "cap", "brim"])
+@pytest.mark.parametrize("number", [2, 3, 10])
+def test_a_hat_covers_the_top_of_the_head_and_leaves_the_face(number, style):
+    bare = portrait(number, light=FLAT)
+    hatted = portrait(number, light=FLAT, worn=Worn(hat=Hat(style=style, colour=PINK, band=PINK)))
+    hat = _pink(hatted)
+    column = slice(TILE // 2 - 8, TILE // 2 + 8)
+    assert hat[2:10, column].all()
+    face = slice(TILE // 2 - 8, TILE - 10)
+    assert not hat[face, column].any()
+    assert (hatted.colour[face, column] == bare.colour[face, column]).all()
+    assert hat.sum(1).max() > 40
+
+
+@pytest.mark.parametrize("number", [0, 3, 12])
+def test_glasses_stand_around_the_eyes(number):
+    clear, dark = (
+        portrait(
+            number,
+            light=FLAT,
+            worn=Worn(glasses=Glasses(colour=PINK, round=2.5, height=0.8, dark=dark)),
+        )
+        for dark in (False, True)
+    )
+    frame = _pink(clear)
+    rows, columns = np.nonzero(frame)
+    assert abs(rows.mean() - 0.44 * TILE) < 5
+    assert abs(columns.mean() - TILE / 2) < 8
+    assert np.ptp(columns) > 30
+    assert np.ptp(rows) < 25
+    lenses = (clear.colour != dark.colour).any(2)
+    assert 100 < lenses.sum() < 700
+    assert (clear.alpha == dark.alpha).all()
+
+
+def _pink(picture):
+    """Where a picture is pink, whatever its shade."""
+    red, green, blue = np.moveaxis(picture.colour, -1, 0)
+    return (red > 0.3) & (blue > 0.3) & (green < 0.5 * np.minimum(red, blue))
 
 
 def test_another_seed_gives_other_scenes_of_the_same_people():
@@ -121,6 +201,7 @@ def test_recount_changes_the_number_of_people_and_nothing_else():
         ({"people": {7: 1.0}}, "counts [7]"),
         ({"drift": 1.5}, "drift is 1.5"),
         ({"crowd": 0.6}, "crowd is 0.6"),
+        ({"accessories": 1.1}, "accessories is 1.1"),
         ({"samples": 0}, "samples is 0"),
         ({"sample": 3}, "unknown key 'sample'"),
     ],
