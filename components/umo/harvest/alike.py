@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from umo.data.schema import Image
 
 SIDE = 16
-WORDS = SIDE * SIDE // 64
-BLOCK = 512
-"""Rows compared at once."""
+ROWS, COLUMNS = 64, 1024
+"""Fingerprints compared at once."""
 
 Fingerprints = NDArray[np.uint64]
 """`[n,4]`."""
@@ -55,16 +54,16 @@ def originals(fingerprints: Fingerprints, bits: int) -> NDArray[np.int64]:
     """
     count = len(fingerprints)
     first = np.arange(count)
-    for start in range(0, count, BLOCK):
-        rows = fingerprints[start : start + BLOCK]
-        near = np.zeros((len(rows), min(start + BLOCK, count)), np.uint16)
-        for word in range(WORDS):
-            near += np.bitwise_count(
-                rows[:, None, word] ^ fingerprints[None, : near.shape[1], word]
-            )
-        for row in np.flatnonzero((near <= bits).sum(axis=1) > 1):
+    for start in range(0, count, ROWS):
+        rows = fingerprints[start : start + ROWS, None]
+        near = np.zeros((len(rows), start + len(rows)), bool)
+        for left in range(0, near.shape[1], COLUMNS):
+            columns = slice(left, min(left + COLUMNS, near.shape[1]))
+            differing = np.bitwise_count(rows ^ fingerprints[columns]).sum(axis=-1, dtype=np.int16)
+            near[:, columns] = differing <= bits
+        for row in np.flatnonzero(near.sum(axis=1) > 1):
             index = start + int(row)
-            earlier = np.flatnonzero(near[row, :index] <= bits)
+            earlier = np.flatnonzero(near[row, :index])
             kept = earlier[first[earlier] == earlier]
             if len(kept):
                 first[index] = kept[0]
