@@ -36,7 +36,7 @@ FACES = 10
 """Shown of each."""
 REJECTED = 12
 """Shown of each reason."""
-COMPARED = 1500
+COMPARED = 750
 """Tracks whose cosines stand in the histogram, evenly spread."""
 TARGET_HEIGHT = 300
 FACE_SIDE = 88
