@@ -45,6 +45,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
             staged.unlink(missing_ok=True)
 
 
+def remove_staged(folder: Path) -> None:
+    """Delete the files that killed writers left in a folder.
+
+    They are those of `atomic_path`, and `.tmp*`, in which safetensors stages what it saves.
+    """
+    for left in (*folder.glob(".*.*.*"), *folder.glob(".tmp*")):
+        left.unlink()
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it is synced and replaces `path`.

@@ -25,6 +25,13 @@ def test_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a.txt"]
 
 
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    for name in (".lora.safetensors.x7_2k", ".tmp0o7AHB", "lora.safetensors", ".hidden"):
+        (tmp_path / name).write_text("1")
+    files.remove_staged(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".hidden", "lora.safetensors"]
+
+
 def test_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with files.atomic_folder(folder) as staged:

@@ -20,7 +20,15 @@ from umo.config import to_mapping
 from umo.data.shards import Dataset
 from umo.errors import DiffersError, NotFoundError, UmoError
 from umo.faces.packs import FacePack
-from umo.files import MANIFEST, manifest_text, read_manifest, sha256, write_errors, write_text
+from umo.files import (
+    MANIFEST,
+    manifest_text,
+    read_manifest,
+    remove_staged,
+    sha256,
+    write_errors,
+    write_text,
+)
 from umo.lineage import code_version
 from umo.training.cache import EncodedDataset, Group, batches
 from umo.training.checkpoint import Checkpoint, Checkpoints
@@ -292,8 +300,7 @@ class Tuning:
         if self.world.first:
             with write_errors(self.out):
                 self.out.mkdir(parents=True, exist_ok=True)
-                for left in self.out.glob(".*.*.*"):
-                    left.unlink()
+                remove_staged(self.out)
                 (self.out / MANIFEST).unlink(missing_ok=True)
                 if not metrics:
                     shutil.rmtree(self.out / SAMPLES, ignore_errors=True)
