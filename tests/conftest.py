@@ -1,4 +1,7 @@
-"""Servers that several tests share: each starts once, when a test first asks for it."""
+"""Slow tests by turns, and servers that several tests share.
+
+A server starts once, when a test first asks for it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,31 @@ if TYPE_CHECKING:
     from services.postgres import Postgres
     from services.s3 import S3
     from services.triton import Triton
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--turn",
+        default="1/1",
+        metavar="K/N",
+        help="of the tests marked slow only every Nth from the Kth on; all without this option",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    turn, turns = map(int, config.getoption("--turn").split("/"))
+    if not 1 <= turn <= turns:
+        raise pytest.UsageError(f"--turn {turn}/{turns}: K is one of 1 to N")
+    slow = sorted({function(item) for item in items if item.get_closest_marker("slow")})
+    later = set(slow) - set(slow[turn - 1 :: turns])
+    config.hook.pytest_deselected(items=[item for item in items if function(item) in later])
+    items[:] = [item for item in items if function(item) not in later]
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def function(item: pytest.Item) -> str:
+    """The test without its parameters: those stay together."""
+    return item.nodeid.partition("[")[0]
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,16 @@ from pathlib import Path
 
 from kfp import compiler
 
+from umo_pipelines import training
 from umo_pipelines.local import PIPELINES
-from umo_pipelines.training import SHARDS, build
+from umo_pipelines.training import SHARDS
 
 
 def main(folder: Path) -> None:
     """Write the IR of each pipeline as YAML."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pipeline in {**PIPELINES, "training": build(SHARDS)}.items():
+    for name, build in PIPELINES.items():
+        pipeline = training.build(SHARDS) if name == "training" else build()
         compiler.Compiler().compile(pipeline, str(folder / f"{name}.yaml"))
 
 

@@ -50,7 +50,7 @@ class Package:
         """
         from kfp import compiler
 
-        pipeline = build(shards) if name == "training" else PIPELINES[name]
+        pipeline = build(shards) if name == "training" else PIPELINES[name]()
         painters = ("exec-work", "exec-evaluate", *(() if nodes else ("exec-train",)))
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "pipeline.yaml"

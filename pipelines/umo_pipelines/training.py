@@ -17,7 +17,7 @@ SHARDS = 4
 """Tasks that render a split on a cluster."""
 
 
-def build(shards: int) -> Any:
+def build(shards: int = 1) -> Any:
     """The pipeline, with so many tasks for each split; one uses every core of its machine."""
 
     @dsl.pipeline(name="umo-training", description="Tune a base by ReReFL, judge it, register it")

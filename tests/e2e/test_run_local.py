@@ -72,7 +72,7 @@ def test_several_tasks_render_the_same_data(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys\n"
         "from umo_pipelines import local, training\n"
-        "local.PIPELINES['training'] = training.build(3)\n"
+        "local.PIPELINES['training'] = lambda: training.build(3)\n"
         "local.main('training', pathlib.Path(sys.argv[1]))"
     )
     done = subprocess.run(

@@ -3,13 +3,18 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from umo_pipelines.promotion import PROMOTER, REQUIRED, TRAINER, promotion
+from umo_pipelines.promotion import PROMOTER, REQUIRED, TRAINER, build
 
 TASKS = {"submit": TRAINER, "wait": TRAINER, "promote": PROMOTER, "deploy": PROMOTER}
 
 
 @pytest.fixture(scope="module")
-def spec() -> dict[str, Any]:
+def promotion() -> Any:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def spec(promotion: Any) -> dict[str, Any]:
     plain: dict[str, Any] = MessageToDict(promotion.pipeline_spec)
     return plain
 
@@ -23,7 +28,7 @@ def tasks(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def executors() -> dict[str, Any]:
+def executors(promotion: Any) -> dict[str, Any]:
     plain = MessageToDict(promotion.platform_spec)
     found: dict[str, Any] = plain["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     return found

@@ -1,14 +1,14 @@
-"""The default beside the paper's setting for UNO: as many seconds each, judged together.
+"""The default beside other settings: as many seconds each, judged together.
 
 What a step of each costs is measured first, in turns and in one process; every arm then gets as
 many steps as fit into the seconds of the default. So it does not matter what else the machine does,
 and several processes may take a seed each. What is done is not done again.
 
-    python tests/benchmarks/training/equal_time.py runs/equal-time docs/benchmarks/equal-time.json
-    python tests/benchmarks/training/equal_time.py runs/equal-time docs/benchmarks/equal-time.json 2
+    python tests/benchmarks/training/equal_time.py paper runs/equal docs/benchmarks/equal-time.json
+    python tests/benchmarks/training/equal_time.py choices runs/choices docs/benchmarks/choices.json
 
-`paper` is the published setting to the letter, whose learning rate of 5e-6 is meant for 12 billion
-parameters and many hours.
+`paper` is UNO's published setting to the letter, whose learning rate of 5e-6 is meant for 12
+billion parameters and many hours. `choices` change one thing of the default each.
 """
 
 import json
@@ -45,15 +45,27 @@ PAPER = RereflConfig(
     rollout_steps=25,
     window=(1, 10),
 )
+DEFAULT = RunConfig().train
+ARMS = {
+    "paper": {"default": DEFAULT, "paper": PAPER},
+    "choices": {
+        "default": DEFAULT,
+        "published roll-outs": replace(DEFAULT, points=1, rollout_steps=25, window=(1, 10)),
+        "last-steps": replace(DEFAULT, picture="last-steps", points=1),
+        "redrawn": replace(DEFAULT, picture="redrawn"),
+        "endpoint": replace(DEFAULT, picture="endpoint"),
+        "hinge": replace(DEFAULT, hinge=0.7),
+        "velocity anchor": replace(DEFAULT, velocity_anchor=1.0),
+    },
+}
 TURNS = 5
 
 
-def main(out: Path, result: Path, seeds: Sequence[int]) -> None:
+def main(arms: dict[str, RereflConfig], out: Path, result: Path, seeds: Sequence[int]) -> None:
     """Tune every arm with some seeds; write the table of all seeds that are done."""
     run, layout = RunConfig(), Layout(out)
     synthesize.run(run.tune, folder=layout.data("tune"))
     synthesize.run(run.held_out, folder=layout.data("held-out"))
-    arms = {"default": run.train, "paper": PAPER}
     measured = out / "costs.json"
     if not measured.exists():
         costs = seconds_of_a_step(run, arms, layout.data("tune"))
@@ -134,4 +146,5 @@ def one_seed(
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), [int(seed) for seed in sys.argv[3:]] or SEEDS)
+    name, *folders = sys.argv[1:4]
+    main(ARMS[name], *map(Path, folders), [int(seed) for seed in sys.argv[4:]] or SEEDS)
