@@ -15,6 +15,8 @@ from umo.registry import Registry
 from umo.store import Store
 from umo_serving import routes
 
+pytestmark = pytest.mark.slow
+
 
 def test_server_that_answers_with_another_version(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]

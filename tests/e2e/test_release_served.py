@@ -14,6 +14,8 @@ from umo.store import Store
 from umo_pipelines.submit import promote_local
 from umo_serving.deployer import Deployer, Policy
 
+pytestmark = pytest.mark.slow
+
 
 def test_release_ends_when_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UMO_ACTOR", PROMOTER)

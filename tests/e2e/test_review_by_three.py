@@ -21,6 +21,8 @@ from umo.registry import CHAMPION, PREVIOUS
 from umo.steps import register
 from umo.steps.layout import Layout
 
+pytestmark = pytest.mark.slow
+
 DENIED, NOT_FOUND, DIFFERS = ExitCode.DENIED, ExitCode.NOT_FOUND, ExitCode.DIFFERS
 
 

@@ -18,6 +18,8 @@ from umo.store import Store
 from umo_cli.main import execute
 from umo_pipelines.submit import promote_local
 
+pytestmark = pytest.mark.slow
+
 NAME = "piped"
 
 

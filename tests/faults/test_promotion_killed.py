@@ -48,6 +48,7 @@ def crowned(registry: Registry, name: str) -> dict[str, str]:
     return {alias: digests[number] for alias, number in registry.aliases(name).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "point"), PROMOTIONS, indirect=["environment"])
 def test_killed_promotion(environment: Mapping[str, str], point: str, tmp_path: Path) -> None:
     registry, ledger = open_store(environment)
@@ -86,6 +87,7 @@ def test_killed_promotion(environment: Mapping[str, str], point: str, tmp_path: 
     assert verify(registry, ledger, name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "point"), ROLLBACKS, indirect=["environment"])
 def test_killed_rollback(environment: Mapping[str, str], point: str, tmp_path: Path) -> None:
     registry, ledger = open_store(environment)
