@@ -50,12 +50,12 @@ ARMS = {
     "paper": {"default": DEFAULT, "paper": PAPER},
     "choices": {
         "default": DEFAULT,
-        "published roll-outs": replace(DEFAULT, points=1, rollout_steps=25, window=(1, 10)),
+        "published-roll-outs": replace(DEFAULT, points=1, rollout_steps=25, window=(1, 10)),
         "last-steps": replace(DEFAULT, picture="last-steps", points=1),
         "redrawn": replace(DEFAULT, picture="redrawn"),
         "endpoint": replace(DEFAULT, picture="endpoint"),
         "hinge": replace(DEFAULT, hinge=0.7),
-        "velocity anchor": replace(DEFAULT, velocity_anchor=1.0),
+        "velocity-anchor": replace(DEFAULT, velocity_anchor=1.0),
     },
 }
 TURNS = 5
